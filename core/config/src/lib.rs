@@ -1,0 +1,3 @@
+//! Text to typed, checked configuration, once.
+
+pub mod db;

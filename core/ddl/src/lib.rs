@@ -1,0 +1,3 @@
+//! The only place that reads DDL text.
+
+pub mod table;

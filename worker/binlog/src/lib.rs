@@ -1,0 +1,5 @@
+//! Bytes to events.
+
+pub mod value;
+
+pub use value::Value;
