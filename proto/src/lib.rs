@@ -15,23 +15,28 @@ pub mod pb {
     tonic::include_proto!("pb");
 }
 
-/// Workers and the leader.
-pub mod session {
-    #![allow(unreachable_pub, clippy::all)]
-    tonic::include_proto!("dm.session");
+/// Packages that are ours alone, nested as their names are so that generated paths resolve.
+mod dm {
+    /// Workers and the leader.
+    pub mod session {
+        #![allow(unreachable_pub, clippy::all)]
+        tonic::include_proto!("dm.session");
+    }
+
+    /// Master and master.
+    pub mod raft {
+        #![allow(unreachable_pub, clippy::all)]
+        tonic::include_proto!("dm.raft");
+    }
+
+    /// The codec of log entries, commands and snapshots.
+    pub mod raftlog {
+        #![allow(unreachable_pub, clippy::all)]
+        tonic::include_proto!("dm.raftlog");
+    }
 }
 
-/// Master and master.
-pub mod raft {
-    #![allow(unreachable_pub, clippy::all)]
-    tonic::include_proto!("dm.raft");
-}
-
-/// The codec of log entries, commands and snapshots.
-pub mod raftlog {
-    #![allow(unreachable_pub, clippy::all)]
-    tonic::include_proto!("dm.raftlog");
-}
+pub use dm::{raft, raftlog, session};
 
 /// Descriptors of all messages, as an encoded `FileDescriptorSet`.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
