@@ -3,6 +3,16 @@
 
 use serde::{Deserialize, Serialize};
 
+mod build;
+mod charset;
+mod parse;
+#[cfg(test)]
+mod tests;
+
+pub use build::Unknown;
+pub use charset::{max_bytes_per_char, of_collation};
+pub use parse::parse_create;
+
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Table {
     pub columns: Vec<Column>,
@@ -51,17 +61,36 @@ pub enum DataType {
     /// `BOOL` is `TinyInt`; `SERIAL` is `BigInt` unsigned with its index.
     Float,
     Double,
-    Decimal { precision: u8, scale: u8 },
-    Bit { n_bits: u8 },
+    Decimal {
+        precision: u8,
+        scale: u8,
+    },
+    Bit {
+        n_bits: u8,
+    },
     Date,
-    Time { fsp: u8 },
-    DateTime { fsp: u8 },
-    Timestamp { fsp: u8 },
+    Time {
+        fsp: u8,
+    },
+    DateTime {
+        fsp: u8,
+    },
+    Timestamp {
+        fsp: u8,
+    },
     Year,
-    Char { n_chars: u32 },
-    VarChar { n_chars: u32 },
-    Binary { n_bytes: u32 },
-    VarBinary { n_bytes: u32 },
+    Char {
+        n_chars: u32,
+    },
+    VarChar {
+        n_chars: u32,
+    },
+    Binary {
+        n_bytes: u32,
+    },
+    VarBinary {
+        n_bytes: u32,
+    },
     TinyText,
     Text,
     MediumText,
@@ -70,17 +99,27 @@ pub enum DataType {
     Blob,
     MediumBlob,
     LongBlob,
-    Enum { members: Vec<String> },
-    Set { members: Vec<String> },
+    Enum {
+        members: Vec<String>,
+    },
+    Set {
+        members: Vec<String>,
+    },
     Json,
     /// `GEOMETRY`, `POINT`, … in lower case.
-    Geometry { kind: String },
-    Vector { dimensions: Option<u32> },
+    Geometry {
+        kind: String,
+    },
+    Vector {
+        dimensions: Option<u32>,
+    },
     Uuid,
     Inet4,
     Inet6,
     /// A type this crate does not know; the text as written. Nothing is guessed about its values.
-    Other { text: String },
+    Other {
+        text: String,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,5 +177,10 @@ impl Table {
     /// The primary key first, then unique keys in order of definition.
     pub fn unique_keys(&self) -> impl Iterator<Item = &Index> {
         self.primary_key().into_iter().chain(self.indexes.iter().filter(|i| i.kind == IndexKind::Unique))
+    }
+
+    /// The index of that name, in any case.
+    pub fn index(&self, name: &str) -> Option<&Index> {
+        self.indexes.iter().find(|i| i.name.eq_ignore_ascii_case(name))
     }
 }
