@@ -11,6 +11,7 @@ pub mod command;
 pub mod record;
 pub mod rejection;
 pub mod reply;
+pub mod scheduler;
 pub mod state;
 
 pub use apply::apply;
