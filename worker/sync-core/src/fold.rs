@@ -1,0 +1,124 @@
+//! Which ready units share one target transaction.
+//!
+//! Owns the picking rule: units in ascending order until about `n_rows` rows, where a unit is also taken when all its
+//! predecessors that are not committed are ahead of it in the same fold. A unit is never split, so a fold may be larger
+//! than asked. Never looks at what the rows are.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use dm_fence::UnitNumber;
+
+use crate::graph::{Graph, Load};
+
+/// When a fold is full. The first unit is always taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    pub n_rows: usize,
+    pub n_bytes: usize,
+}
+
+impl Graph {
+    /// Takes the next fold out of the ready units; they count as sent. Empty when nothing is ready.
+    pub fn fold(&mut self, limit: Limit) -> Vec<UnitNumber> {
+        let mut fold = Vec::new();
+        let mut followers: BTreeSet<UnitNumber> = BTreeSet::new();
+        let mut n_ahead: BTreeMap<UnitNumber, usize> = BTreeMap::new();
+        let (mut n_rows, mut n_bytes) = (0, 0);
+        while let Some(unit) = first_of(&self.ready, &followers) {
+            let Some(node) = self.nodes.get(&unit) else { break };
+            let Load::Rows { n_rows: unit_rows, n_bytes: unit_bytes } = node.load else { break };
+            let is_full = n_rows >= limit.n_rows || n_bytes + unit_bytes > limit.n_bytes;
+            if is_full && !fold.is_empty() {
+                break;
+            }
+            for successor in &node.successors {
+                let Some(next) = self.nodes.get(successor) else { continue };
+                let ahead = n_ahead.entry(*successor).or_default();
+                *ahead += 1;
+                if *ahead == next.n_waiting && matches!(next.load, Load::Rows { .. }) {
+                    followers.insert(*successor);
+                }
+            }
+            followers.remove(&unit);
+            self.take(unit);
+            n_rows += unit_rows;
+            n_bytes += unit_bytes;
+            fold.push(unit);
+        }
+        fold
+    }
+}
+
+fn first_of(ready: &BTreeSet<UnitNumber>, followers: &BTreeSet<UnitNumber>) -> Option<UnitNumber> {
+    match (ready.first(), followers.first()) {
+        (Some(a), Some(b)) => Some(*a.min(b)),
+        (Some(a), None) => Some(*a),
+        (None, Some(b)) => Some(*b),
+        (None, None) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::{Access, Resource};
+
+    const LIMIT: Limit = Limit { n_rows: 3, n_bytes: 1000 };
+
+    fn add(graph: &mut Graph, unit: u64, n_rows: usize, keys: &[u64]) {
+        graph.add(UnitNumber(unit), Load::Rows { n_rows, n_bytes: 10 * n_rows }, keys.to_vec(), vec![]);
+    }
+
+    fn numbers(fold: Vec<UnitNumber>) -> Vec<u64> {
+        fold.into_iter().map(|unit| unit.0).collect()
+    }
+
+    #[test]
+    fn a_chain_on_one_key_folds_together_in_order() {
+        let mut graph = Graph::default();
+        for unit in 1..=4 {
+            add(&mut graph, unit, 1, &[9]);
+        }
+        assert_eq!(numbers(graph.fold(LIMIT)), [1, 2, 3]);
+        assert!(graph.fold(LIMIT).is_empty(), "unit 4 waits until the fold is acknowledged");
+        for unit in 1..=3 {
+            graph.commit(UnitNumber(unit));
+        }
+        graph.validate().unwrap();
+        assert_eq!(numbers(graph.fold(LIMIT)), [4]);
+    }
+
+    #[test]
+    fn a_unit_with_a_predecessor_in_another_fold_waits() {
+        let mut graph = Graph::default();
+        add(&mut graph, 1, 3, &[1]);
+        add(&mut graph, 2, 3, &[2]);
+        add(&mut graph, 3, 1, &[1, 2]);
+        assert_eq!(numbers(graph.fold(LIMIT)), [1]);
+        assert_eq!(numbers(graph.fold(LIMIT)), [2]);
+        graph.commit(UnitNumber(1));
+        assert!(graph.fold(LIMIT).is_empty());
+        graph.commit(UnitNumber(2));
+        assert_eq!(numbers(graph.fold(LIMIT)), [3]);
+    }
+
+    #[test]
+    fn a_unit_is_never_split_and_a_large_one_stands_alone() {
+        let mut graph = Graph::default();
+        add(&mut graph, 1, 500, &[1]);
+        add(&mut graph, 2, 1, &[2]);
+        assert_eq!(numbers(graph.fold(LIMIT)), [1]);
+        assert_eq!(numbers(graph.fold(LIMIT)), [2]);
+    }
+
+    #[test]
+    fn a_ddl_is_never_folded_even_behind_its_own_predecessors() {
+        let mut graph = Graph::default();
+        let table = Resource(0);
+        graph.add(UnitNumber(1), Load::Rows { n_rows: 1, n_bytes: 1 }, vec![1], vec![(table, Access::Shared)]);
+        graph.add(UnitNumber(2), Load::Solo, vec![], vec![(table, Access::Exclusive)]);
+        graph.add(UnitNumber(3), Load::Rows { n_rows: 1, n_bytes: 1 }, vec![3], vec![(table, Access::Shared)]);
+        assert_eq!(numbers(graph.fold(LIMIT)), [1]);
+        assert!(!graph.has_ready_solo());
+    }
+}
