@@ -7,7 +7,10 @@
 pub enum Value<'a> {
     Null,
     /// TINYINT … BIGINT, sign-extended from `width` bytes. An unsigned column re-casts: `(v as u64) & mask(width)`.
-    Int { value: i64, width: u8 },
+    Int {
+        value: i64,
+        width: u8,
+    },
     Float(f32),
     Double(f64),
     /// The text of the packed form, scale zeros kept (`-12.340`).
@@ -17,12 +20,36 @@ pub enum Value<'a> {
     /// 0 stands for the year 0000.
     Year(u16),
     /// Fields raw: may be zero, partial or an invalid day.
-    Date { year: u16, month: u8, day: u8 },
+    Date {
+        year: u16,
+        month: u8,
+        day: u8,
+    },
     /// `hours` up to 838.
-    Time { negative: bool, hours: u16, minutes: u8, seconds: u8, micros: u32, fsp: u8 },
-    DateTime { year: u16, month: u8, day: u8, hour: u8, minute: u8, second: u8, micros: u32, fsp: u8 },
+    Time {
+        negative: bool,
+        hours: u16,
+        minutes: u8,
+        seconds: u8,
+        micros: u32,
+        fsp: u8,
+    },
+    DateTime {
+        year: u16,
+        month: u8,
+        day: u8,
+        hour: u8,
+        minute: u8,
+        second: u8,
+        micros: u32,
+        fsp: u8,
+    },
     /// Seconds since the epoch, UTC; `seconds == 0 && micros == 0` is the zero timestamp.
-    Timestamp { seconds: u32, micros: u32, fsp: u8 },
+    Timestamp {
+        seconds: u32,
+        micros: u32,
+        fsp: u8,
+    },
     /// Member number, 0 = the error value ''.
     Enum(u16),
     /// Member bitmap.
