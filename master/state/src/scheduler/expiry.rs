@@ -46,7 +46,7 @@ impl Ttl {
     }
 }
 
-/// DM's default would be 60 s; with a fence 5 s are safe.
+/// 5 s, safe because of the fence; the grace is as long.
 impl Default for Ttl {
     fn default() -> Self {
         Self::of_keepalive(Millis(5_000), Millis(5_000))
@@ -149,3 +149,6 @@ pub fn expire_decision(heard: Heard, silence: Silence, now: Millis, ttl: &Ttl) -
         Expiry::Alive { look_again: suspect_at }
     }
 }
+
+#[cfg(test)]
+mod tests;
