@@ -1,0 +1,36 @@
+//! Finds a master that answers. Any master takes any request, so the first one that does is good enough.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use dm_proto::pb::master_client::MasterClient;
+use dm_runtime::channel::{self, Limits};
+use tonic::transport::Channel;
+
+/// How long one address is tried.
+const DIAL_LIMIT: Duration = Duration::from_secs(3);
+
+/// A connected client; `rpc_timeout` bounds every request.
+///
+/// # Errors
+/// None of the addresses answers; each is named with its reason.
+pub async fn connect(addrs: &[String], rpc_timeout: Duration) -> Result<MasterClient<Channel>> {
+    let mut failures = Vec::new();
+    for addr in addrs {
+        let limits = Limits { connect: DIAL_LIMIT, keepalive: Duration::from_secs(10) };
+        let endpoint = channel::endpoint(addr, limits)?.timeout(rpc_timeout);
+        match tokio::time::timeout(DIAL_LIMIT, endpoint.connect()).await {
+            Ok(Ok(channel)) => {
+                return Ok(MasterClient::new(channel)
+                    .max_decoding_message_size(dm_proto::MAX_MESSAGE_BYTES)
+                    .max_encoding_message_size(dm_proto::MAX_MESSAGE_BYTES));
+            }
+            Ok(Err(error)) => {
+                let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+                failures.push(format!("{addr}: {error} {cause}"));
+            }
+            Err(_) => failures.push(format!("{addr}: no answer within {DIAL_LIMIT:?}")),
+        }
+    }
+    bail!("can't connect to {}: {}", addrs.join(","), failures.join("; "))
+}
