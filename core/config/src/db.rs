@@ -1,5 +1,7 @@
 //! How to reach a database (`from` of a source, `target-database` of a task), resolved.
 
+pub mod raw;
+
 use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
