@@ -475,3 +475,16 @@ fn debug_output_keeps_configuration_to_itself() {
     let text = format!("{:?} {}", put_source(1, Expect::Any), put_source(1, Expect::Any));
     assert!(!text.contains("\"text\""), "{text}");
 }
+
+#[test]
+fn expire_and_assign_does_not_move_what_another_session_carries() {
+    let mut world = World::new();
+    world.ok(create(1, &[1, 2], Wanted::Running));
+    world.ok(assign(1, W1, None));
+    let epoch = world.epoch(1, 1);
+    let places = vec![Place { source: source(1), session: W2 }, Place { source: source(9), session: W2 }];
+    let command = ExpireAndAssign { sessions: vec![SessionId(99)], places, reason: "r".into() };
+    let Reply::Expired(reply) = world.ok(Command::ExpireAndAssign(command)) else { panic!() };
+    assert_eq!((reply.sessions, reply.not_placed), (vec![], vec![source(1), source(9)]));
+    assert_eq!(world.epoch(1, 1), epoch);
+}
