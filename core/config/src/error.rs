@@ -50,6 +50,8 @@ errors! {
         "Please check `ignore-checking-items` in the task file.";
     20002 Config Medium Toml { #[source] source: Box<toml::de::Error> } "the configuration file is not valid TOML",
         "Please check that the configuration file is correct TOML.";
+    20002 Config Medium CtlUnknown { keys: String } "the configuration has unknown keys: {keys}",
+        "Please check dmctl's configuration file.";
     20003 Config Medium Yaml { line: u64, column: u64, problem: String } "line {line}, column {column}: {problem}",
         "Please check that the configuration file is correct YAML and has known keys only.";
     20005 Config Medium InstanceSourceIdEmpty { index: usize } "mysql-instances[{index}] has no `source-id`",

@@ -5,16 +5,24 @@
 //! environment or a clock: texts, file contents and randomness come in as arguments. Fails with [`Error`], which carries
 //! DM's code; what is odd but harmless comes back as [`Warning`].
 
+pub mod ctl;
 pub mod db;
 pub mod duration;
+pub mod flags;
+pub mod logging;
+pub mod master;
 pub mod secret;
+pub mod server_tls;
 pub mod size;
 pub mod source;
 pub mod subtask;
 pub mod task;
 pub mod timezone;
+pub mod worker;
 
+mod address;
 mod error;
+mod toml_file;
 mod yaml;
 
 pub use error::{Error, Warning};
