@@ -3,6 +3,7 @@
 //!
 //! * [`pb`] — what dmctl and other clients speak with a master. Names and field names are DM's: they are the JSON.
 //! * [`session`] — a worker's one stream to the leader.
+//! * [`meta`] — the replicated key-value space.
 //! * [`raft`] — master to master. [`raftlog`] — log entries and snapshots on disk.
 //!
 //! Compatibility: fields are only ever added, with new numbers; a field that ends is reserved.
@@ -23,6 +24,12 @@ mod dm {
         tonic::include_proto!("dm.session");
     }
 
+    /// The replicated key-value space.
+    pub mod meta {
+        #![allow(unreachable_pub, clippy::all)]
+        tonic::include_proto!("dm.meta");
+    }
+
     /// Master and master.
     pub mod raft {
         #![allow(unreachable_pub, clippy::all)]
@@ -36,7 +43,7 @@ mod dm {
     }
 }
 
-pub use dm::{raft, raftlog, session};
+pub use dm::{meta, raft, raftlog, session};
 
 /// Descriptors of all messages, as an encoded `FileDescriptorSet`.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
