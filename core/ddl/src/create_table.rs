@@ -73,9 +73,6 @@ impl Parser<'_> {
             self.need_symbol(')', "`,` or `)` in the table's definition")?;
         }
         self.create_tail(&mut create)?;
-        if create.elements.is_empty() && !create.select {
-            return self.expected("a table definition, LIKE or a query");
-        }
         Ok(create)
     }
 

@@ -32,6 +32,6 @@ impl Error {
 impl Coded for Error {
     fn code(&self) -> Code {
         const HINT: &str = "use `binlog skip` or `binlog replace` for this statement, or a `sql-pattern` event filter";
-        Code::new(11004, Class::Functional, Scope::Internal, Level::High, HINT)
+        Code::new(36067, Class::SyncUnit, Scope::Internal, Level::High, HINT)
     }
 }

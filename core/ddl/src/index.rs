@@ -93,7 +93,9 @@ impl Parser<'_> {
     fn index_rest(&mut self, kind: IndexKind) -> Result<IndexDef, Error> {
         let if_not_exists = self.if_not_exists();
         let mut name = String::new();
-        if !self.is_symbol(0, '(') && !(self.is_any(0, &["USING", "TYPE"]) && !self.is_symbol(1, '(')) {
+        let at_type =
+            self.is_any(0, &["USING", "TYPE"]) && !self.is_symbol(1, '(') && !self.is_any(1, &["USING", "TYPE"]);
+        if !self.is_symbol(0, '(') && !at_type {
             name = self.name()?;
         }
         if self.take_any(&["USING", "TYPE"]) {

@@ -27,6 +27,11 @@ impl Source {
     /// The text of a run of tokens, byte-exact where the executable comments in it are whole. A run that cuts through
     /// a comment is printed token by token, since the comment's marks would no longer match.
     pub(crate) fn slice(&self, run: Range<usize>) -> String {
+        self.slice_with(run, &[])
+    }
+
+    /// The same with replacements put in: spans of the text, in order, that do not overlap.
+    pub(crate) fn slice_with(&self, run: Range<usize>, edits: &[(Span, String)]) -> String {
         let tokens = self.lexed.tokens.get(run.clone()).unwrap_or_default();
         let (Some(first), Some(last)) = (tokens.first(), tokens.last()) else { return String::new() };
         let (mut start, mut end) = (first.span.start, last.span.end);
@@ -40,11 +45,31 @@ impl Source {
                 cut = true;
             }
         }
-        if cut && !one_comment {
-            let words: Vec<&str> = tokens.iter().map(|t| self.raw(t)).collect();
-            return words.join(" ");
+        if cut && !one_comment { self.joined(tokens, edits) } else { self.replaced(Span { start, end }, edits) }
+    }
+
+    fn replaced(&self, span: Span, edits: &[(Span, String)]) -> String {
+        let mut out = String::new();
+        let mut at = span.start;
+        for (place, text) in edits.iter().filter(|(p, _)| p.start >= span.start && p.end <= span.end) {
+            out.push_str(self.text.get(at..place.start).unwrap_or_default());
+            out.push_str(text);
+            at = place.end;
         }
-        self.text.get(start..end).unwrap_or_default().to_owned()
+        out.push_str(self.text.get(at..span.end).unwrap_or_default());
+        out
+    }
+
+    fn joined(&self, tokens: &[Token], edits: &[(Span, String)]) -> String {
+        let mut words: Vec<&str> = Vec::new();
+        for token in tokens {
+            match edits.iter().find(|(p, _)| p.start <= token.span.start && token.span.end <= p.end) {
+                Some((place, text)) if place.start == token.span.start => words.push(text),
+                Some(_) => {}
+                None => words.push(self.raw(token)),
+            }
+        }
+        words.join(" ")
     }
 }
 
@@ -178,16 +203,22 @@ impl<'a> Parser<'a> {
         Ok(out)
     }
 
-    /// A string, or a hexadecimal literal that stands for one, as in the members of an ENUM.
+    /// A string, or a hexadecimal or bit literal that stands for one, as in the members of an ENUM.
     pub(crate) fn text_or_hex(&mut self) -> Result<String, Error> {
         if self.raw(0).starts_with('_') && self.token(1).is_some_and(|t| t.kind == TokenKind::Number) {
             self.at += 1;
         }
         let raw = self.raw(0);
-        let digits = raw.strip_prefix("0x").or_else(|| raw.strip_prefix("x'").or_else(|| raw.strip_prefix("X'")));
+        let strip = |prefixes: [&str; 3]| prefixes.into_iter().find_map(|p| raw.strip_prefix(p));
+        let (digits, radix, per_byte) = match (strip(["0x", "x'", "X'"]), strip(["0b", "b'", "B'"])) {
+            (Some(digits), _) => (Some(digits), 16, 2),
+            (None, digits) => (digits, 2, 8),
+        };
         if let Some(digits) = digits.filter(|_| self.token(0).is_some_and(|t| t.kind == TokenKind::Number)) {
-            let digits: Vec<u32> = digits.trim_end_matches('\'').chars().filter_map(|c| c.to_digit(16)).collect();
-            let bytes: Vec<u8> = digits.chunks(2).map(|d| d.iter().fold(0, |n, d| n * 16 + d) as u8).collect();
+            let digits: Vec<u32> = digits.trim_end_matches('\'').chars().filter_map(|c| c.to_digit(radix)).collect();
+            // Whole bytes are counted from the right.
+            let bytes: Vec<u8> =
+                digits.rchunks(per_byte).rev().map(|d| d.iter().fold(0, |n, d| n * radix + d) as u8).collect();
             return match String::from_utf8(bytes) {
                 Ok(text) => {
                     self.at += 1;

@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 
 mod build;
 mod charset;
+mod identity;
 mod parse;
+mod print;
 #[cfg(test)]
 mod tests;
 

@@ -5,7 +5,7 @@ use crate::column::ColumnDef;
 use crate::create_table::{CreateTable, Element, TableOption};
 use crate::index::Constraint;
 use crate::table::charset::{max_bytes_per_char, of_collation};
-use crate::table::{Column, DataType, ForeignKey, Index, IndexKind, IndexOn, IndexPart, Table};
+use crate::table::{Column, DataType, Index, IndexKind, IndexOn, IndexPart, Table};
 
 /// A clause whose effect on the structure is not known: the structure must be read from the server again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,9 +135,5 @@ impl Table {
             return base;
         }
         (2u32..).map(|n| format!("{base}_{n}")).find(|name| !taken(name)).unwrap_or(base)
-    }
-
-    pub(crate) fn push_foreign_key(&mut self, key: &ForeignKey) {
-        self.foreign_keys.push(key.clone());
     }
 }

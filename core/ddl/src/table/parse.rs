@@ -24,7 +24,7 @@ pub fn parse_create(sql: &str, sql_mode: SqlMode) -> Result<(Option<String>, Str
     }
     let create = parser.create_table(or_replace, temporary)?;
     parser.finish()?;
-    if create.select || create.like.is_some() {
+    if create.select || create.like.is_some() || create.elements.is_empty() {
         return parser.expected("a definition of every column");
     }
     let (table, known) = Table::of_create(&create);
