@@ -188,6 +188,8 @@ impl<'a> StatusVars<'a> {
                 18 => vars.default_collation_for_utf8mb4 = Some(cursor.u16(what)?),
                 19 => vars.sql_require_primary_key = Some(cursor.u8(what)? != 0),
                 20 => vars.default_table_encryption = Some(cursor.u8(what)? != 0),
+                // Seen from 9.7, of one byte, behind statements in statement format.
+                21 => drop(cursor.u8(what)?),
                 // MariaDB's from here on.
                 128 => vars.microseconds = Some(cursor.uint_le(3, what)? as u32),
                 129 => vars.ddl_xid = Some(cursor.u64(what)?),

@@ -1,0 +1,2 @@
+SET NAMES utf8mb4;
+SELECT id, CAST(j AS CHAR), CAST(k AS CHAR), HEX(v) FROM events.t ORDER BY id;
