@@ -51,7 +51,7 @@ pub(crate) struct Column {
 #[derive(Debug, Clone)]
 pub(crate) enum From {
     Row { column: usize, plan: Plan },
-    Constant { text: String, literal: Vec<u8> },
+    Constant { literal: Vec<u8> },
 }
 
 /// A unique key of the target whose columns are all written.
@@ -112,7 +112,7 @@ impl Mapping {
             push_quoted(&mut literal, text);
             columns.push(Column {
                 quoted: quote_identifier(&target.name),
-                from: From::Constant { text: text.clone(), literal },
+                from: From::Constant { literal },
                 json: false,
                 collated: plan::is_collated(spec.target_structure, target),
             });
@@ -264,9 +264,7 @@ impl Mapping {
             match &column.from {
                 From::Row { column, plan } => {
                     let value = row.get(*column).unwrap_or(&Value::Null);
-                    literals
-                        .push(|out| plan.write(value, out))
-                        .map_err(|error| self.value_error(*column, error))?;
+                    literals.push(|out| plan.write(value, out)).map_err(|error| self.value_error(*column, error))?;
                 }
                 From::Constant { literal, .. } => literals.push_literal(literal),
             }
@@ -280,25 +278,19 @@ impl Mapping {
     }
 }
 
+/// The column names of an index; `None` when a part is an expression.
 pub(crate) fn index_columns(index: &Index) -> Option<Vec<&str>> {
-    let column = |part: &'_ dm_ddl::table::IndexPart| match &part.on {
-        IndexOn::Column(_) => true,
-        IndexOn::Expression(_) => false,
-    };
-    if !index.parts.iter().all(column) {
-        return None;
+    let mut names = Vec::with_capacity(index.parts.len());
+    for part in &index.parts {
+        match &part.on {
+            IndexOn::Column(name) => names.push(name.as_str()),
+            IndexOn::Expression(_) => return None,
+        }
     }
-    Some(
-        index
-            .parts
-            .iter()
-            .filter_map(|part| match &part.on {
-                IndexOn::Column(name) => Some(name.as_str()),
-                IndexOn::Expression(_) => None,
-            })
-            .collect(),
-    )
+    Some(names)
 }
 
+#[cfg(test)]
+pub(crate) mod sample;
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,10 @@ mod compact;
 mod group;
 mod text;
 
-use crate::change::RowChange;
+use crate::{
+    change::{LiteralRow, RowChange},
+    mapping::Mapping,
+};
 
 /// How changes become statements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +66,12 @@ pub struct Statement {
 pub fn statements(changes: &[&RowChange], mode: Mode) -> Vec<Statement> {
     let steps = compact::compact(changes, mode.compact && !mode.safe);
     group::group(&steps, mode).iter().flat_map(|group| text::write(group, mode)).collect()
+}
+
+/// One statement that writes snapshot rows, each a literal for every one of [`Mapping::columns`]. `replace`: the rows may be
+/// there already. The caller bounds rows and bytes ([`MAX_ROWS`], [`MAX_BYTES`]); no rows give `None`.
+pub fn insert_rows(mapping: &Mapping, rows: &[LiteralRow], replace: bool) -> Option<Statement> {
+    (!rows.is_empty()).then(|| text::insert(mapping, rows.iter(), rows.len(), replace))
 }
 
 #[cfg(test)]

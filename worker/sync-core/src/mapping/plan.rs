@@ -18,7 +18,10 @@ pub(super) fn unique_keys(target: &Table, columns: &[Column]) -> Vec<UniqueKey> 
             };
             let not_null = names.iter().all(|name| target.column(name).is_some_and(|(_, column)| !column.nullable));
             let primary = index.kind == dm_ddl::table::IndexKind::Primary;
-            Some(UniqueKey { columns: names.iter().map(position).collect::<Option<_>>()?, not_null: not_null || primary })
+            Some(UniqueKey {
+                columns: names.iter().map(position).collect::<Option<_>>()?,
+                not_null: not_null || primary,
+            })
         })
         .filter(|key| !key.columns.is_empty())
         .collect();
