@@ -55,10 +55,7 @@ pub struct Run {
 impl Batch {
     /// The statements after the fence, in order. Costs CPU per row: call it in the lane's task, not in the driver.
     pub fn statements(&self) -> Vec<Statement> {
-        self.runs
-            .iter()
-            .flat_map(|run| sqlgen::statements(&run.changes.iter().collect::<Vec<_>>(), run.mode))
-            .collect()
+        self.runs.iter().flat_map(|run| sqlgen::statements(&run.changes.iter().collect::<Vec<_>>(), run.mode)).collect()
     }
 
     /// The changes in the order in which they must take effect.

@@ -15,6 +15,8 @@ use crate::graph::{Graph, Load};
 pub struct Limit {
     pub n_rows: usize,
     pub n_bytes: usize,
+    /// Later units are left alone.
+    pub up_to: UnitNumber,
 }
 
 impl Graph {
@@ -24,7 +26,7 @@ impl Graph {
         let mut followers: BTreeSet<UnitNumber> = BTreeSet::new();
         let mut n_ahead: BTreeMap<UnitNumber, usize> = BTreeMap::new();
         let (mut n_rows, mut n_bytes) = (0, 0);
-        while let Some(unit) = first_of(&self.ready, &followers) {
+        while let Some(unit) = first_of(&self.ready, &followers).filter(|unit| *unit <= limit.up_to) {
             let Some(node) = self.nodes.get(&unit) else { break };
             let Load::Rows { n_rows: unit_rows, n_bytes: unit_bytes } = node.load else { break };
             let is_full = n_rows >= limit.n_rows || n_bytes + unit_bytes > limit.n_bytes;
@@ -63,7 +65,7 @@ mod tests {
     use super::*;
     use crate::graph::{Access, Resource};
 
-    const LIMIT: Limit = Limit { n_rows: 3, n_bytes: 1000 };
+    const LIMIT: Limit = Limit { n_rows: 3, n_bytes: 1000, up_to: UnitNumber(99) };
 
     fn add(graph: &mut Graph, unit: u64, n_rows: usize, keys: &[u64]) {
         graph.add(UnitNumber(unit), Load::Rows { n_rows, n_bytes: 10 * n_rows }, keys.to_vec(), vec![]);

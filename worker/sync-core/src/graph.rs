@@ -103,9 +103,10 @@ impl Graph {
         }
     }
 
-    /// Takes the first ready solo unit, which then counts as sent.
-    pub fn take_solo(&mut self) -> Option<UnitNumber> {
-        let unit = self.ready_solo.pop_first()?;
+    /// Takes the first ready solo unit, if it is not later than `up_to`; it then counts as sent.
+    pub fn take_solo(&mut self, up_to: UnitNumber) -> Option<UnitNumber> {
+        let unit = self.ready_solo.first().copied().filter(|unit| *unit <= up_to)?;
+        self.ready_solo.remove(&unit);
         if let Some(node) = self.nodes.get_mut(&unit) {
             node.taken = true;
         }
@@ -251,7 +252,7 @@ mod tests {
         assert_eq!(graph.ready, BTreeSet::from([unit(1), unit(2), unit(5)]));
         assert!(graph.is_changing(a) && !graph.is_changing(b));
         graph.commit(unit(1));
-        assert_eq!(graph.take_solo(), Some(unit(3)));
+        assert_eq!(graph.take_solo(unit(99)), Some(unit(3)));
         assert!(!graph.ready.contains(&unit(4)));
         graph.commit(unit(3));
         graph.validate().unwrap();
@@ -264,9 +265,9 @@ mod tests {
         let mut graph = Graph::default();
         graph.add(unit(1), Load::Solo, vec![], vec![(Resource(0), Access::Exclusive)]);
         graph.add(unit(2), Load::Solo, vec![], vec![(Resource(1), Access::Exclusive)]);
-        assert_eq!(graph.take_solo(), Some(unit(1)));
-        assert_eq!(graph.take_solo(), None);
+        assert_eq!(graph.take_solo(unit(99)), Some(unit(1)));
+        assert_eq!(graph.take_solo(unit(99)), None);
         graph.commit(unit(1));
-        assert_eq!(graph.take_solo(), Some(unit(2)));
+        assert_eq!(graph.take_solo(unit(99)), Some(unit(2)));
     }
 }

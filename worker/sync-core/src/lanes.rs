@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use dm_fence::{LaneRow, Progress, UnitNumber};
-use dm_model::{Flavor, GtidSet, UnixMillis, gtid::Gtid};
+use dm_model::{BinlogPosition, Flavor, GtidSet, UnixMillis, gtid::Gtid};
 
 use crate::{batch::BatchId, engine::Reached, watermark::Watermark};
 
@@ -15,9 +15,21 @@ use crate::{batch::BatchId, engine::Reached, watermark::Watermark};
 pub enum Work {
     Opening,
     Free,
-    Fold { batch: BatchId, units: Vec<UnitNumber>, n_rows: usize, start: dm_model::BinlogPosition, end: dm_model::BinlogPosition },
+    Fold(Fold),
     Idle { batch: BatchId },
     Ddl { unit: UnitNumber, piece: u32 },
+}
+
+/// A fold on its way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fold {
+    pub batch: BatchId,
+    pub units: Vec<UnitNumber>,
+    pub n_rows: usize,
+    pub n_bytes: usize,
+    /// Start of its first unit and end of its last one.
+    pub start: BinlogPosition,
+    pub end: BinlogPosition,
 }
 
 #[derive(Debug)]
@@ -82,7 +94,7 @@ impl Lanes {
 
     /// Lanes busy with folds.
     pub fn n_folding(&self) -> usize {
-        self.lanes.iter().filter(|lane| matches!(lane.work, Work::Fold { .. })).count()
+        self.lanes.iter().filter(|lane| matches!(lane.work, Work::Fold(_))).count()
     }
 
     pub fn is_opening(&self) -> bool {
@@ -168,16 +180,14 @@ impl Lanes {
         }
     }
 
-    /// A DDL's piece is committed and the next one follows on the same lane.
-    pub fn go_on(&mut self, lane: u16, work: Work) {
-        if let Some(state) = self.lanes.get_mut(usize::from(lane)) {
-            state.work = work;
-        }
-    }
-
     /// True when the watermark in memory is ahead of everything handed to lanes.
     pub fn is_behind(&self, watermark: &Watermark) -> bool {
         self.sent.as_ref().is_none_or(|sent| sent.low != watermark.low() || sent.location != *watermark.location())
+    }
+
+    /// False while no lane row holds a location, nor is one on its way.
+    pub fn has_row(&self) -> bool {
+        self.sent.is_some()
     }
 
     /// The lane whose DDL is `unit`.
@@ -191,7 +201,7 @@ impl Lanes {
         let mut seen = BTreeSet::new();
         for lane in &self.lanes {
             let units = match &lane.work {
-                Work::Fold { units, .. } => units.as_slice(),
+                Work::Fold(fold) => fold.units.as_slice(),
                 Work::Ddl { unit, .. } => std::slice::from_ref(unit),
                 Work::Opening | Work::Free | Work::Idle { .. } => &[],
             };

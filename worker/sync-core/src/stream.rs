@@ -75,6 +75,17 @@ impl Stream {
         }
     }
 
+    /// Takes back the last [`enter`](Self::enter): the event waits and will be entered again.
+    pub fn leave(&mut self) {
+        self.event_end.clone_from(&self.event_start);
+    }
+
+    /// The current event ended between transactions: there is nothing before it to read again.
+    pub fn pass(&mut self) -> BinlogPosition {
+        self.read.position.clone_from(&self.event_end);
+        self.event_end.clone()
+    }
+
     /// The stream goes on in another file. A made-up rotation that names the file we are in means nothing. Gives the
     /// place that was passed when there is no transaction open and the rotation is really in the binlog.
     pub fn rotate(&mut self, file: &str, offset: u64, artificial: bool) -> Option<BinlogPosition> {

@@ -36,6 +36,7 @@ pub struct Intake {
     changes: Vec<RowChange>,
     n_bytes: usize,
     uses: BTreeSet<(Resource, Access)>,
+    safe: bool,
     /// An earlier slice of this transaction has changes.
     has_earlier_changes: bool,
 }
@@ -46,6 +47,8 @@ pub struct Collected {
     pub changes: Vec<RowChange>,
     pub n_bytes: usize,
     pub uses: Vec<(Resource, Access)>,
+    /// Some change must be written in safe mode.
+    pub safe: bool,
 }
 
 impl Collected {
@@ -69,6 +72,7 @@ impl Intake {
             changes: Vec::new(),
             n_bytes: 0,
             uses: BTreeSet::new(),
+            safe: false,
             has_earlier_changes: false,
         }
     }
@@ -109,7 +113,8 @@ impl Intake {
         self.n_raw_rows
     }
 
-    pub fn push(&mut self, change: RowChange, uses: [Resource; 2]) {
+    pub fn push(&mut self, change: RowChange, uses: [Resource; 2], safe: bool) {
+        self.safe |= safe;
         self.n_bytes += change.n_bytes();
         self.changes.push(change);
         self.uses.extend(uses.map(|resource| (resource, Access::Shared)));
@@ -142,6 +147,7 @@ impl Intake {
             changes: std::mem::take(&mut self.changes),
             n_bytes: std::mem::take(&mut self.n_bytes),
             uses: std::mem::take(&mut self.uses).into_iter().collect(),
+            safe: std::mem::take(&mut self.safe),
         }
     }
 }

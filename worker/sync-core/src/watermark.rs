@@ -182,12 +182,16 @@ mod tests {
     #[test]
     fn gtids_join_the_set_only_when_low_passes_them() {
         let empty = GtidSet::empty(Flavor::MariaDb);
-        let mut mark = Watermark::new(UnitNumber(0), Location::new(BinlogPosition::new("b.000001", 4), Some(empty)), None);
+        let mut mark =
+            Watermark::new(UnitNumber(0), Location::new(BinlogPosition::new("b.000001", 4), Some(empty)), None);
         let gtid = |seq| {
-            let GtidSet::MariaDb(set) = GtidSet::parse(Flavor::MariaDb, &format!("0-1-{seq}")).unwrap() else { panic!() };
+            let GtidSet::MariaDb(set) = GtidSet::parse(Flavor::MariaDb, &format!("0-1-{seq}")).unwrap() else {
+                panic!()
+            };
             Gtid::MariaDb(set.iter().next().unwrap().clone())
         };
-        let boundary = |seq, offset| Some(Boundary { position: BinlogPosition::new("b.000001", offset), gtid: Some(gtid(seq)) });
+        let boundary =
+            |seq, offset| Some(Boundary { position: BinlogPosition::new("b.000001", offset), gtid: Some(gtid(seq)) });
         let first = mark.register(Standing::Pending, boundary(1, 100), None);
         let second = mark.register(Standing::Pending, boundary(2, 200), None);
         mark.commit(second);

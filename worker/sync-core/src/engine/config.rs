@@ -3,16 +3,23 @@
 use std::collections::BTreeSet;
 
 use dm_fence::{LaneRow, Resume, Slicing};
-use dm_model::{Flavor, SourceId, TableName};
+use dm_model::{BinlogPosition, Flavor, SourceId, TableName};
 use dm_rules::{block_allow::BlockAllowList, event_filter::EventFilter, route::Router};
 
-use crate::{batch::StoredStructure, error_op::Operator, literal::Dialect, online_ddl::OnlineDdl, safe_mode::Holder, sqlgen::Mode};
+use crate::{
+    batch::StoredStructure, chunk::skip::SkipTest, error_op::Operator, literal::Dialect, online_ddl::OnlineDdl,
+    safe_mode::Holder, sqlgen::Mode,
+};
 
 /// The rules of a subtask.
 #[derive(Debug, Clone)]
 pub struct Config {
     pub source: SourceId,
     pub flavor: Flavor,
+    /// The source's version as in version comments (`80036`, `101118`); `None` when unknown.
+    pub source_version: Option<u32>,
+    /// The source tells `T` from `t` (`lower_case_table_names` is 0).
+    pub case_sensitive: bool,
     pub block_allow: BlockAllowList,
     pub router: Router,
     pub event_filter: EventFilter,
@@ -72,7 +79,7 @@ pub struct Merges {
 }
 
 /// Where a run starts, as takeover found it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Start {
     /// With the location filled in: for a fresh subtask its start (task `meta`, or the snapshot's oldest position).
     pub resume: Resume,
@@ -80,6 +87,6 @@ pub struct Start {
     pub rows: Vec<LaneRow>,
     /// All of `dm_table_structure`, in any order.
     pub structures: Vec<StoredStructure>,
-    /// Positions of snapshot chunks; empty when there was no snapshot or all of it is passed.
-    pub handover: Handover,
+    /// Row-skip tests of the snapshot's tables, by source table. Empty when there was no snapshot or all of it is passed.
+    pub handover: Vec<(TableName, SkipTest<BinlogPosition>)>,
 }

@@ -57,16 +57,18 @@ pub enum Error {
         #[source]
         source: mapping::Error,
     },
+    #[error("cannot tell the snapshot chunk of a row of {table}")]
+    Handover {
+        table: TableName,
+        #[source]
+        source: crate::literal::Error,
+    },
     #[error("the event filter refuses this event: {rule}")]
     Filter { rule: String },
     #[error("cannot route")]
     Route(#[source] dm_rules::Error),
     #[error("cannot understand the statement")]
     ParseDdl(#[source] dm_ddl::Error),
-    #[error("the statement is not supported: {what}")]
-    Unsupported { what: String },
-    #[error("cannot follow the statement's effect on the structure of {table}")]
-    Track { table: TableName, reason: String },
     #[error("table {table} belongs to an online schema change")]
     OnlineDdl { table: TableName },
     #[error("table {table} shares its target {target} with other tables")]
@@ -77,8 +79,6 @@ pub enum Error {
     OtherServer { expected: String, found: String },
     #[error("unit {unit} is not the transaction that was committed under this number")]
     OtherOrder { unit: UnitNumber },
-    #[error("the driver broke its contract: {what}")]
-    Contract { what: &'static str },
 }
 
 impl Coded for Error {
@@ -87,9 +87,7 @@ impl Coded for Error {
         use Scope::{Downstream, Internal, Upstream};
         const SKIP: &str = "use `binlog skip` or `binlog replace` for this statement, or filter it in the task";
         match self {
-            Self::Decode(_) => {
-                Code::new(36069, SyncUnit, Upstream, Level::High, "check the binlog of the source with mysqlbinlog")
-            }
+            Self::Decode(cause) => cause.code(),
             Self::UnknownEvent { .. } => Code::new(
                 60024,
                 SyncUnit,
@@ -120,13 +118,9 @@ impl Coded for Error {
                 "set `binlog_format` = ROW in the source, for every session, and copy the rows this statement changed, \
                  then go on after it with `binlog skip`",
             ),
-            Self::RolledBack => Code::new(
-                60028,
-                SyncUnit,
-                Upstream,
-                Level::High,
-                "use transactional tables only, or filter the others",
-            ),
+            Self::RolledBack => {
+                Code::new(60028, SyncUnit, Upstream, Level::High, "use transactional tables only, or filter the others")
+            }
             Self::Xa => Code::new(
                 60025,
                 SyncUnit,
@@ -134,7 +128,7 @@ impl Coded for Error {
                 Level::High,
                 "commit XA transactions in one phase, or filter their tables; copy the tables again if it was committed",
             ),
-            Self::NoStructure { .. } | Self::Map { .. } => Code::new(
+            Self::NoStructure { .. } | Self::Map { .. } | Self::Handover { .. } => Code::new(
                 36027,
                 SyncUnit,
                 Internal,
@@ -157,8 +151,6 @@ impl Coded for Error {
                 "please check the `routes` config in task configuration file",
             ),
             Self::ParseDdl(_) => Code::new(36067, SyncUnit, Internal, Level::High, SKIP),
-            Self::Unsupported { .. } => Code::new(36068, SyncUnit, Internal, Level::High, SKIP),
-            Self::Track { .. } => Code::new(44006, Class::SchemaTracker, Internal, Level::High, SKIP),
             Self::OnlineDdl { .. } => Code::new(
                 60020,
                 SyncUnit,
@@ -195,7 +187,6 @@ impl Coded for Error {
                 Level::High,
                 "the new server has the transactions in another order: point the source back to the old server, or start anew in safe mode",
             ),
-            Self::Contract { .. } => Code::new(60023, SyncUnit, Internal, Level::High, "report this as a bug"),
         }
     }
 }

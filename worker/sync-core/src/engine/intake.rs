@@ -1,0 +1,96 @@
+//! Ending units: numbering, skipping what is in the target already, and handing the rest to the graph.
+
+use dm_fence::UnitNumber;
+use dm_model::{BinlogPosition, Flavor, UnixMillis, gtid::Gtid};
+
+use super::{Engine, Error, Stop};
+use crate::{
+    graph::Load,
+    unit::{Collected, Unit},
+    watermark::{Boundary, Standing},
+};
+
+impl Engine {
+    /// XID, COMMIT, or the end of a statement that stands alone.
+    pub(super) fn end_transaction(&mut self, src_ts: Option<UnixMillis>) -> Result<(), Stop> {
+        let is_whole = self.source.intake.current() == self.source.intake.transaction_first();
+        let start = self.source.stream.transaction_start().clone();
+        let gtid = self.source.stream.transaction().and_then(|transaction| transaction.gtid.clone());
+        if is_whole {
+            self.check_order(self.source.intake.current(), gtid.as_ref())?;
+        }
+        self.counters.n_transactions += 1;
+        let boundary = self.source.stream.finish();
+        let (unit, collected) = self.source.intake.end();
+        self.register(unit, collected, start, Some(boundary), gtid, src_ts);
+        Ok(())
+    }
+
+    /// The slice is full, or a DDL stands inside the transaction.
+    pub(super) fn cut_slice(&mut self, src_ts: Option<UnixMillis>) -> Result<(), Stop> {
+        if self.source.stream.transaction().is_some_and(|transaction| transaction.xa)
+            && self.source.intake.has_changes()
+        {
+            return Err(self.error(&Error::Xa));
+        }
+        let start = self.source.stream.transaction_start().clone();
+        let gtid = self.source.stream.transaction().and_then(|transaction| transaction.gtid.clone());
+        let (unit, collected) = self.source.intake.cut();
+        self.register(unit, collected, start, None, gtid, src_ts);
+        Ok(())
+    }
+
+    /// The stream went on between transactions.
+    pub(super) fn pass(&mut self, position: BinlogPosition) {
+        let watermark = &mut self.pipeline.watermark;
+        if self.source.intake.current() == watermark.last().next() {
+            watermark.pass(position);
+        }
+    }
+
+    fn register(
+        &mut self,
+        unit: UnitNumber,
+        collected: Collected,
+        start: BinlogPosition,
+        boundary: Option<Boundary>,
+        gtid: Option<Gtid>,
+        src_ts: Option<UnixMillis>,
+    ) {
+        if unit <= self.pipeline.watermark.last() {
+            return;
+        }
+        if self.resume.done.contains(unit) {
+            self.counters.n_units_resumed += 1;
+        }
+        let end = self.source.stream.event_end().clone();
+        let safe = self.safe_mode.covers(unit, &end, src_ts);
+        if collected.changes.is_empty() {
+            self.pipeline.watermark.register(Standing::Committed, boundary, src_ts);
+            return;
+        }
+        self.pipeline.watermark.register(Standing::Pending, boundary, src_ts);
+        let keys = collected.keys();
+        let Collected { changes, n_bytes, uses, safe: is_chunk_mixed } = collected;
+        self.pipeline.graph.add(unit, Load::Rows { n_rows: changes.len(), n_bytes }, keys, uses);
+        self.pipeline.n_bytes += n_bytes;
+        self.pipeline
+            .units
+            .insert(unit, Unit { changes, n_bytes, safe: safe || is_chunk_mixed, start, end, gtid, src_ts });
+    }
+
+    /// Numbers are only as good as the order of the stream. Where GTIDs say which transactions the window stands for,
+    /// both must agree; they do not after a change to a server with another order.
+    fn check_order(&self, unit: UnitNumber, gtid: Option<&Gtid>) -> Result<(), Stop> {
+        let (Some(gtid), Flavor::MySql) = (gtid, self.config.flavor) else { return Ok(()) };
+        let is_past_window = self.resume.done.last().is_none_or(|last| unit > last);
+        if is_past_window || self.resume.done_gtid.is_empty() || unit <= self.pipeline.watermark.last() {
+            return Ok(());
+        }
+        let is_named = self.resume.done_gtid.iter().any(|set| set.contains(gtid));
+        if is_named == self.resume.done.contains(unit) {
+            return Ok(());
+        }
+        Err(self.error(&Error::OtherOrder { unit }))
+    }
+}

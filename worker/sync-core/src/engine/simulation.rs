@@ -1,0 +1,1 @@
+//! Random histories, lanes, crashes: the target equals serial execution, each unit once.

@@ -1,0 +1,1 @@
+//! Golden scripts: source events in, commands out.
