@@ -95,6 +95,8 @@ impl Parser<'_> {
         while !self.at_item_end() && !self.is_any(0, &["FIRST", "AFTER"]) {
             self.attribute(&mut def)?;
         }
+        // NULL cannot win against these, wherever it stands.
+        def.column.nullable &= !def.column.auto_increment && !def.primary;
         if def.column.nullable && def.column.default.as_deref().is_some_and(|d| d.eq_ignore_ascii_case("NULL")) {
             def.column.default = None;
         }

@@ -38,7 +38,7 @@ pub fn split(statement: &Statement, default_schema: &str) -> Result<Vec<Piece>, 
             .map(|pair| format!("RENAME TABLE {}{} TO {}", guard(*if_exists), pair[0], pair[1]))
             .collect(),
         Body::TruncateTable => split.names.iter().map(|name| format!("TRUNCATE TABLE {name}")).collect(),
-        Body::DropIndex { name, if_exists } => split.drop_index(name, *if_exists),
+        Body::DropIndex { name, .. } => split.drop_index(name),
         Body::CreateIndex { .. } | Body::Head => vec![split.whole(&[])],
     };
     texts.iter().map(|text| Ok(Piece { statement: parse(text, &statement.source.context)? })).collect()
@@ -151,11 +151,10 @@ impl Split<'_> {
         }
     }
 
-    fn drop_index(&self, name: &str, if_exists: bool) -> Vec<String> {
+    fn drop_index(&self, name: &str) -> Vec<String> {
         // MySQL has no IF EXISTS here; TiDB opens the comment.
-        let guard = if if_exists { "IF EXISTS" } else { "/*T! IF EXISTS */" };
         let index = quote_identifier(name);
-        self.names.iter().map(|table| format!("DROP INDEX {guard} {index} ON {table}")).collect()
+        self.names.iter().map(|table| format!("DROP INDEX /*T! IF EXISTS */ {index} ON {table}")).collect()
     }
 
     fn alter_table(&self, alter: &AlterTable) -> Vec<String> {

@@ -116,3 +116,126 @@ fn every_statement_of_the_corpus_is_read_with_its_kind_and_tables() {
     assert!(missed * 20 <= n_tidb, "{missed} of {n_tidb}\n{report}");
     assert!(wrong.is_empty(), "{wrong:?}\n{report}");
 }
+
+#[test]
+fn pieces_of_the_corpus_are_fixed_points_of_splitting() {
+    let (mut n, mut wrong) = (0, String::new());
+    for entry in corpus() {
+        let context = context(&entry);
+        let Ok(statement) = parse(&entry.sql, &context) else { continue };
+        let pieces = match crate::split(&statement, "def") {
+            Ok(pieces) => pieces,
+            Err(error) => {
+                writeln!(wrong, "{}\n    {error}", entry.sql).unwrap();
+                continue;
+            }
+        };
+        for piece in &pieces {
+            n += 1;
+            let again =
+                crate::pieces(piece.text(), &context, "").map(|p| p.iter().map(|p| p.text().to_owned()).collect());
+            if again != Ok(vec![piece.text().to_owned()]) {
+                writeln!(wrong, "{}\n    {}\n    {again:?}", entry.sql, piece.text()).unwrap();
+            }
+            if piece.rename(&|name| name.clone()) != piece.text() && piece.statement().treatment() == Treatment::Ddl {
+                writeln!(wrong, "{}\n    {}", piece.text(), piece.rename(&|name| name.clone())).unwrap();
+            }
+            // The filter has a name for every change of a table.
+            if piece.kind() == StatementKind::AlterTable && piece.event_kind(None).is_none() {
+                writeln!(wrong, "{} has no event kind", piece.text()).unwrap();
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+    assert!(n > 200);
+}
+
+#[test]
+fn structures_of_the_corpus_survive_printing() {
+    let mut n = 0;
+    for entry in corpus().iter().filter(|e| e.class.starts_with("create_table")) {
+        let Ok((_, _, table)) = crate::table::parse_create(&entry.sql, SqlMode::parse(&entry.sql_mode)) else {
+            continue;
+        };
+        let sql = table.to_create_sql(&dm_model::TableName::new("s", "t"));
+        let (_, _, again) = crate::table::parse_create(&sql, SqlMode::parse(&entry.sql_mode))
+            .unwrap_or_else(|error| panic!("{error}\n{}\n{sql}", entry.sql));
+        assert_eq!(again, table, "{}\n{sql}", entry.sql);
+        assert_eq!(again.hash(), table.hash());
+        n += 1;
+    }
+    assert!(n > 50, "{n}");
+}
+
+#[test]
+fn what_is_skipped_and_what_must_stop_is_told_by_kind() {
+    let treatment = |sql: &str| parse(sql, &ParseContext::default()).map(|s| s.treatment());
+    for sql in [
+        "SAVEPOINT `a`",
+        "ROLLBACK TO SAVEPOINT a",
+        "RELEASE SAVEPOINT a",
+        "FLUSH TABLES",
+        "OPTIMIZE TABLE t",
+        "analyze table a, b",
+        "DROP /*!40005 TEMPORARY */ TABLE IF EXISTS t",
+        "create definer=`a`@`%` trigger t before insert on x for each row begin end",
+        "DROP FUNCTION f",
+        "alter view v as select 1",
+        "create tablespace t",
+        "alter event e enable",
+        "grant all on *.* to u",
+        "revoke all on d.t from u",
+        "rename user a to b",
+        "set password for u = 'x'",
+        "create temporary table t (a int)",
+        "CREATE ROLE r",
+        "SET @a = 1",
+        "use d",
+        "create algorithm=merge definer=`a`@`b` sql security definer view v as select 1",
+    ] {
+        assert_eq!(treatment(sql), Ok(Treatment::Skip), "{sql}");
+    }
+    for sql in [
+        "BEGIN",
+        "COMMIT",
+        "ROLLBACK",
+        "XA START X'01',X'',1",
+        "xa end 'a'",
+        "XA COMMIT 'a' ONE PHASE",
+        "START TRANSACTION",
+    ] {
+        assert_eq!(treatment(sql), Ok(Treatment::Transaction), "{sql}");
+    }
+    for sql in [
+        "INSERT INTO t VALUES (1)",
+        "update t set a=1",
+        "DELETE FROM t",
+        "replace into t select 1",
+        "LOAD DATA INFILE 'x' INTO TABLE t",
+        "with a as (select 1) delete from t using t, a",
+    ] {
+        assert_eq!(treatment(sql), Ok(Treatment::Dml), "{sql}");
+    }
+    for sql in [
+        "",
+        " ;",
+        "/* nothing */",
+        "frobnicate t",
+        "CREATE TABLE t (a",
+        "ALTER TABLE t ADD",
+        "DROP TABLE a, ",
+        "DROP TABLE a; DROP TABLE b",
+        "CREATE nothing x",
+        "CREATE TABLE t (a int) 'x",
+    ] {
+        assert!(treatment(sql).is_err(), "{sql}");
+    }
+}
+
+#[test]
+fn errors_name_the_place() {
+    let error = parse("ALTER TABLE t ADD COLUMN a INT, DROP", &ParseContext::default()).unwrap_err();
+    assert_eq!(error.position(), 36);
+    let error = parse("CREATE TABLE t (a int b'", &ParseContext::default()).unwrap_err();
+    assert_eq!(error.position(), 22);
+}
