@@ -124,3 +124,6 @@ impl Decoder {
         Ok(Event { header, body: Body::read(&header, cursor, &context)? })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -152,7 +152,7 @@ impl<'a> Body<'a> {
             EventType::START_ENCRYPTION => Self::StartEncryption(StartEncryption::read(cursor)?),
             EventType::TRANSACTION_PAYLOAD => Self::TransactionPayload(TransactionPayload::read(cursor)?),
             EventType::XA_PREPARE => Self::XaPrepare(XaPrepare::read(cursor)?),
-            EventType::HEARTBEAT => Self::Heartbeat(Heartbeat::read(header, cursor)),
+            EventType::HEARTBEAT => Self::Heartbeat(Heartbeat::read(header, cursor, context.flavor)?),
             EventType::HEARTBEAT_V2 => Self::Heartbeat(Heartbeat::read_v2(cursor)?),
             EventType::INCIDENT => Self::Incident(Incident::read(cursor)?),
             EventType::INTVAR => Self::Intvar(Intvar::read(cursor)?),

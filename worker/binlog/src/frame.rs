@@ -23,6 +23,9 @@ impl ChecksumAlgorithm {
     }
 }
 
+/// The first bytes of every binlog file that is not encrypted; the first event follows.
+pub const FILE_MAGIC: [u8; 4] = *b"\xfebin";
+
 /// Bytes of a checksum.
 pub const CHECKSUM_BYTES: usize = 4;
 
@@ -200,6 +203,15 @@ pub fn assemble(raw: &mut Vec<u8>, header: &Header, data: &[u8], algorithm: Opti
         raw.extend(algorithm);
     }
     raw.extend(checksum.into_iter().flatten());
+}
+
+/// How long the event at the front of `buffer` is, for readers of files; `None` if not all of it is there yet.
+pub fn event_len(buffer: &[u8]) -> Result<Option<usize>, Error> {
+    if buffer.len() < Header::BYTES {
+        return Ok(None);
+    }
+    let len = Header::read(buffer)?.event_size as usize;
+    Ok((len <= buffer.len()).then_some(len))
 }
 
 /// CRC32 of an event without its checksum bytes, with the in-use flag of a format description taken as not set, as

@@ -1,5 +1,7 @@
 //! Small events: rotate, XID, XA prepare, heartbeat, incident.
 
+use dm_model::Flavor;
+
 use crate::{Error, cursor::Cursor, frame::Header};
 
 /// The stream goes on in another file, or (artificial) says which file comes now.
@@ -60,8 +62,13 @@ pub struct Heartbeat<'a> {
 }
 
 impl<'a> Heartbeat<'a> {
-    pub(crate) fn read(header: &Header, mut cursor: Cursor<'a>) -> Self {
-        Self { file: cursor.take_rest(), position: u64::from(header.log_pos) }
+    /// MariaDB puts a position that does not fit into the header in front of the name, and 0 into the header.
+    pub(crate) fn read(header: &Header, mut cursor: Cursor<'a>, flavor: Flavor) -> Result<Self, Error> {
+        let position = match (header.log_pos, flavor) {
+            (0, Flavor::MariaDb) => cursor.u64("the position of a heartbeat event")?,
+            (position, Flavor::MySql | Flavor::MariaDb) => u64::from(position),
+        };
+        Ok(Self { file: cursor.take_rest(), position })
     }
 
     /// The newer form has fields of type, length and value.
