@@ -38,8 +38,7 @@ impl RawTls {
         let set = |path: Option<String>| path.filter(|path| !path.is_empty());
         let (ca, allowed_cn) = (set(self.ssl_ca), self.cert_allowed_cn.unwrap_or_default());
         match (set(self.ssl_cert), set(self.ssl_key)) {
-            (Some(cert), Some(key)) if ca.is_none() && !allowed_cn.is_empty() => {
-                let _ = (cert, key);
+            (Some(_), Some(_)) if ca.is_none() && !allowed_cn.is_empty() => {
                 Err(Error::MasterTls { reason: "`cert-allowed-cn` needs `ssl-ca`" })
             }
             (Some(cert), Some(key)) => Ok(Some(TlsPaths { ca, cert, key, allowed_cn })),
