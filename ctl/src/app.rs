@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use dm_config::flags::normalize_args;
 
 /// What every command gets.
 #[derive(Debug, Clone, Default)]
@@ -251,8 +252,8 @@ pub(crate) fn parse_line(globals: &Globals, words: Vec<String>) -> Parsed {
 }
 
 fn parse_words(words: Vec<String>, inherited: Option<&Globals>) -> Parsed {
-    let words = words.into_iter().map(two_dashes);
-    let matches = App::command().try_get_matches_from(std::iter::once("dmctl".to_owned()).chain(words));
+    let words = std::iter::once("dmctl".to_owned()).chain(words).collect();
+    let matches = App::command().try_get_matches_from(normalize_args(words, &LONG_OPTIONS));
     let app = match matches.and_then(|matches| App::from_arg_matches(&matches)) {
         Ok(app) => app,
         Err(error) => return refused(&error),
@@ -273,13 +274,6 @@ fn parse_words(words: Vec<String>, inherited: Option<&Globals>) -> Parsed {
 fn refused(error: &clap::Error) -> Parsed {
     let text = error.render().to_string();
     if error.use_stderr() { Parsed::Refused(text.replacen("error: ", "Error: ", 1)) } else { Parsed::Print(text) }
-}
-
-/// `-master-addr` is `--master-addr`, as Go's flag package and DM's manual have it.
-fn two_dashes(word: String) -> String {
-    let Some(name) = word.strip_prefix('-').filter(|rest| !rest.starts_with('-')) else { return word };
-    let name = name.split('=').next().unwrap_or_default();
-    if LONG_OPTIONS.contains(&name) { format!("-{word}") } else { word }
 }
 
 fn globals(app: &App, inherited: Option<&Globals>) -> Result<Globals, String> {
@@ -306,21 +300,12 @@ fn globals(app: &App, inherited: Option<&Globals>) -> Result<Globals, String> {
 fn from_file(path: Option<&str>) -> Result<Globals, String> {
     let Some(path) = path else { return Ok(Globals::default()) };
     let text = std::fs::read_to_string(path).map_err(|error| format!("Error: can't read config {path}: {error}\n"))?;
-    let config = dm_config::ctl::Config::from_toml(&text).map_err(|error| format!("Error: {error}\n"))?;
-    Ok(Globals {
-        master_addrs: config
-            .master_addr
-            .iter()
-            .flat_map(|addrs| addrs.split(','))
-            .map(|addr| addr.trim().to_owned())
-            .filter(|addr| !addr.is_empty())
-            .collect(),
-        rpc_timeout: match config.rpc_timeout.as_deref() {
-            Some(text) => duration(text)?,
-            None => Duration::ZERO,
-        },
-        ..Globals::default()
-    })
+    let (config, _warnings) = dm_config::ctl::Config::from_toml(&text).map_err(|error| format!("Error: {error}\n"))?;
+    let resolved = config.finish().map_err(|error| format!("Error: {error}\n"))?;
+    if resolved.tls.is_some() {
+        return Err("Error: TLS between dmctl and the masters is not built yet: remove ssl-ca, ssl-cert and ssl-key\n".to_owned());
+    }
+    Ok(Globals { master_addrs: resolved.master_addr, rpc_timeout: resolved.rpc_timeout, ..Globals::default() })
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

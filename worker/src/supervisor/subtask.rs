@@ -1,0 +1,273 @@
+//! One life of one subtask: run its units, pause, resume, try again after errors, end.
+//!
+//! A unit never restarts itself: it returns how it ended, and this loop decides by the wish and by [`backoff`]. Nothing
+//! here touches a database.
+
+use std::time::Duration;
+
+use dm_model::{ClusterId, Stage, SubtaskId};
+use dm_runtime::clock;
+use tokio::{sync::watch, time::sleep};
+use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, error, error_span, info, warn};
+
+use super::backoff::{Backoff, Verdict};
+use crate::{
+    assignment::{Assignment, Assignments},
+    status::{Cell, Pause},
+    unit::{self, Context, Failure, Stop, UnitEnd},
+};
+
+/// How long a pause or an end waits for the current target transactions before it cuts them off (DM waits as long for
+/// the end of a transaction).
+const DRAIN_LIMIT: Duration = Duration::from_secs(10);
+
+/// The supervisor's side of a life.
+#[derive(Debug)]
+pub struct Mailbox {
+    wish: watch::Sender<Assignment>,
+    end: CancellationToken,
+    kill: CancellationToken,
+}
+
+impl Mailbox {
+    /// A newer wish under the same epoch.
+    pub fn tell(&self, assignment: Assignment) {
+        self.wish.send_replace(assignment);
+    }
+
+    /// Finish what is in flight, then end.
+    pub fn end(&self) {
+        self.end.cancel();
+    }
+
+    /// End now.
+    pub fn kill(&self) {
+        self.end.cancel();
+        self.kill.cancel();
+    }
+}
+
+/// The subtask's side.
+#[derive(Debug)]
+pub struct Life {
+    id: SubtaskId,
+    cluster_id: ClusterId,
+    secret_key: Vec<u8>,
+    wish: watch::Receiver<Assignment>,
+    end: CancellationToken,
+    kill: CancellationToken,
+    cell: Cell,
+    backoff: Backoff,
+}
+
+/// What a life does next.
+enum Next {
+    Run,
+    /// Wait for a newer wish, or for the time of the next try.
+    Rest(Option<Duration>),
+    End,
+}
+
+impl Life {
+    pub fn new(id: SubtaskId, wishes: &Assignments, assignment: Assignment, cell: Cell) -> (Self, Mailbox) {
+        let rules = unit::backoff_rules(&assignment);
+        let (tx, rx) = watch::channel(assignment);
+        let (end, kill) = (CancellationToken::new(), CancellationToken::new());
+        let mailbox = Mailbox { wish: tx, end: end.clone(), kill: kill.clone() };
+        let life = Self {
+            id,
+            cluster_id: wishes.cluster_id.clone(),
+            secret_key: wishes.secret_key.clone(),
+            wish: rx,
+            end,
+            kill,
+            cell,
+            backoff: Backoff::new(rules),
+        };
+        (life, mailbox)
+    }
+
+    /// Runs until told to end or until another owner's epoch is found.
+    pub async fn run(mut self) {
+        let epoch = self.wish.borrow().epoch;
+        let span = error_span!("subtask", task = %self.id.task, source = %self.id.source, %epoch);
+        async move {
+            let mut next = self.first();
+            loop {
+                next = match next {
+                    Next::Run => self.attempt().await,
+                    Next::Rest(wait) => self.rest(wait).await,
+                    Next::End => break,
+                };
+            }
+        }
+        .instrument(span)
+        .await;
+    }
+
+    fn first(&mut self) -> Next {
+        match self.wish.borrow_and_update().wanted_stage {
+            Stage::Running => Next::Run,
+            Stage::Paused | Stage::Stopped => {
+                self.cell.announce(|view| {
+                    view.stage = Stage::Paused;
+                    view.pause = Some(Pause::Operator);
+                });
+                Next::Rest(None)
+            }
+            // an assignment wants no other stage
+            Stage::New | Stage::Finished | Stage::Pausing | Stage::Resuming | Stage::Stopping => Next::Rest(None),
+        }
+    }
+
+    /// One run of the units, from takeover to their end.
+    async fn attempt(&mut self) -> Next {
+        let assignment = self.wish.borrow_and_update().clone();
+        self.cell.announce(|view| {
+            view.stage = Stage::Running;
+            view.pause = None;
+            view.error_at = None;
+            view.wanted_revision = assignment.wanted_revision;
+        });
+        self.backoff.on_running(clock::monotonic_ms());
+        let stop = Stop { drain: CancellationToken::new(), kill: self.kill.child_token() };
+        let context = Context {
+            id: self.id.clone(),
+            cluster_id: self.cluster_id.clone(),
+            secret_key: self.secret_key.clone(),
+            assignment,
+            cell: self.cell.clone(),
+        };
+        let units = unit::run(context, stop.clone());
+        let mut units = std::pin::pin!(units);
+        loop {
+            tokio::select! {
+                biased;
+                ended = &mut units => return self.on_unit_end(ended),
+                () = self.end.cancelled() => {
+                    self.cell.announce(|view| view.stage = Stage::Stopping);
+                    drain(&stop, &mut units).await;
+                    return Next::End;
+                }
+                changed = self.wish.changed() => {
+                    if changed.is_err() {
+                        return Next::End;
+                    }
+                    let (stage, revision) = {
+                        let wish = self.wish.borrow_and_update();
+                        (wish.wanted_stage, wish.wanted_revision)
+                    };
+                    self.cell.announce(|view| view.wanted_revision = revision);
+                    if stage == Stage::Running {
+                        // Running was wanted and is so; changed operators are read at the next start
+                        continue;
+                    }
+                    self.cell.announce(|view| view.stage = Stage::Pausing);
+                    let ended = drain(&stop, &mut units).await;
+                    return self.on_paused(ended);
+                }
+            }
+        }
+    }
+
+    fn on_paused(&mut self, ended: UnitEnd) -> Next {
+        match ended {
+            UnitEnd::Drained | UnitEnd::Failed(_) => {
+                self.cell.announce(|view| {
+                    view.stage = Stage::Paused;
+                    view.pause = Some(Pause::Operator);
+                });
+                Next::Rest(None)
+            }
+            UnitEnd::Finished | UnitEnd::Fenced => self.on_unit_end(ended),
+        }
+    }
+
+    fn on_unit_end(&mut self, ended: UnitEnd) -> Next {
+        match ended {
+            UnitEnd::Finished => {
+                info!("subtask finished");
+                self.cell.announce(|view| view.stage = Stage::Finished);
+                Next::Rest(None)
+            }
+            UnitEnd::Drained => Next::Rest(None),
+            UnitEnd::Fenced => {
+                warn!("another owner holds the target, ending");
+                self.cell.announce(|view| {
+                    view.fenced = true;
+                    view.stage = Stage::Stopped;
+                });
+                // stay until the leader ends this life, so that the report is heard
+                Next::Rest(None)
+            }
+            UnitEnd::Failed(Failure { report, ddl_at }) => {
+                let verdict = self.backoff.on_error(clock::monotonic_ms(), &report, rand::random::<f64>());
+                error!(error = %report, ?verdict, "subtask paused by an error");
+                self.cell.announce(|view| {
+                    view.stage = Stage::Paused;
+                    view.pause = Some(Pause::Error(report));
+                    view.error_at = ddl_at;
+                });
+                match verdict {
+                    Verdict::ResumeAfter(wait) => Next::Rest(Some(wait)),
+                    Verdict::LeavePaused => Next::Rest(None),
+                }
+            }
+        }
+    }
+
+    async fn rest(&mut self, wait: Option<Duration>) -> Next {
+        let waited = async {
+            match wait {
+                Some(wait) => sleep(wait).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.end.cancelled() => Next::End,
+            changed = self.wish.changed() => {
+                if changed.is_err() {
+                    return Next::End;
+                }
+                let wish = self.wish.borrow_and_update().clone();
+                self.on_new_wish(&wish, wait)
+            }
+            () = waited => Next::Run,
+        }
+    }
+
+    /// A wish that arrives at rest: a resume runs at once, a pause turns an error pause into a manual one.
+    fn on_new_wish(&mut self, wish: &Assignment, wait: Option<Duration>) -> Next {
+        let view = self.cell.read();
+        self.cell.announce(|view| view.wanted_revision = wish.wanted_revision);
+        if view.fenced || view.stage == Stage::Finished {
+            return Next::Rest(None);
+        }
+        match wish.wanted_stage {
+            Stage::Running => Next::Run,
+            Stage::Paused | Stage::Stopped => {
+                self.cell.announce(|view| {
+                    view.stage = Stage::Paused;
+                    view.pause = Some(Pause::Operator);
+                });
+                Next::Rest(None)
+            }
+            Stage::New | Stage::Finished | Stage::Pausing | Stage::Resuming | Stage::Stopping => Next::Rest(wait),
+        }
+    }
+}
+
+/// Asks the units to finish what is in flight, and cuts them off when that takes too long.
+async fn drain(stop: &Stop, units: &mut (impl Future<Output = UnitEnd> + Unpin)) -> UnitEnd {
+    stop.drain.cancel();
+    tokio::select! {
+        biased;
+        ended = &mut *units => return ended,
+        () = sleep(DRAIN_LIMIT) => warn!(limit = ?DRAIN_LIMIT, "the units do not end, cutting them off"),
+        () = stop.kill.cancelled() => {}
+    }
+    stop.kill.cancel();
+    units.await
+}
