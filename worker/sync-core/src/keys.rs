@@ -221,7 +221,9 @@ fn part(spec: &Spec<'_>, name: &str, prefix: Option<usize>) -> Option<Part> {
     }
     let (column, source) = spec.source_structure.column(name)?;
     let plan = Plan::new(spec.source_structure, source, target, spec.dialect);
-    let normal = normal(spec.target_structure, source, target);
+    // A charset that cannot be read here can only be compared with itself, and other shards may have another one.
+    let unreadable = matches!(plan.charset(), Some(Charset::Other { decode: None, .. }));
+    let normal = if unreadable { Normal::Uncertain } else { normal(spec.target_structure, source, target) };
     Some(Part { from: From::Row { column, plan }, normal, prefix })
 }
 

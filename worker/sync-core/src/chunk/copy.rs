@@ -72,10 +72,7 @@ impl Copy {
             });
         }
         let key_columns = key.as_ref().map(|key| key_plans(spec.source_structure, key)).unwrap_or_default();
-        for column in key.iter().flat_map(|key| &key.columns) {
-            let Some(source) = spec.source_structure.columns.get(*column) else { continue };
-            select_list.push(selected(source, TextKind::of(source, spec.source_structure, spec.dialect)));
-        }
+        select_list.extend(key.iter().flat_map(|key| key_list(spec.source_structure, key)));
         Ok(Self {
             mapping,
             structure: spec.source_structure.clone(),
@@ -134,6 +131,12 @@ impl Copy {
         let start = values.len() - self.key_columns.len();
         key_bound(&self.key_columns, values.get(start..).unwrap_or_default()).map(Some)
     }
+}
+
+/// What to select for a key, so that [`key_bound`] can read it.
+pub(super) fn key_list(table: &Table, key: &ChunkKey) -> Vec<String> {
+    let columns = key.columns.iter().filter_map(|index| table.columns.get(*index));
+    columns.map(|column| selected(column, TextKind::of(column, table, Dialect::MySql))).collect()
 }
 
 /// Plans for a key's own columns, as literals for the source.

@@ -5,7 +5,7 @@
 use dm_ddl::table::Table;
 use dm_model::{TableName, name::quote_identifier};
 
-use super::{Chunk, ChunkKey, bound::Bound};
+use super::{Chunk, ChunkKey, bound::Bound, copy::key_list};
 use crate::literal::write_to;
 
 /// `SELECT MIN(key), MAX(key)`; for keys of [`Order::Integer`](super::Order::Integer).
@@ -29,7 +29,7 @@ pub fn probe(
 ) -> Vec<u8> {
     let columns = key_columns(table, key).join(",");
     let mut sql = Vec::new();
-    write_to(&mut sql, format_args!("SELECT {columns} FROM {name}"));
+    write_to(&mut sql, format_args!("SELECT {} FROM {name}", key_list(table, key).join(",")));
     push_where(&mut sql, &[range(table, key, after, ">", ">"), filter_text(filter)]);
     write_to(&mut sql, format_args!(" ORDER BY {columns} LIMIT 1 OFFSET {}", n_rows.saturating_sub(1)));
     sql
@@ -39,7 +39,7 @@ pub fn probe(
 pub fn last_key(name: &TableName, table: &Table, key: &ChunkKey, filter: Option<&str>) -> Vec<u8> {
     let columns = key_columns(table, key);
     let mut sql = Vec::new();
-    write_to(&mut sql, format_args!("SELECT {} FROM {name}", columns.join(",")));
+    write_to(&mut sql, format_args!("SELECT {} FROM {name}", key_list(table, key).join(",")));
     push_where(&mut sql, &[filter_text(filter)]);
     write_to(&mut sql, format_args!(" ORDER BY {} DESC LIMIT 1", columns.join(" DESC,")));
     sql

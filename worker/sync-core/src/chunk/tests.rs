@@ -95,6 +95,17 @@ fn texts_of_questions_and_chunks() {
 }
 
 #[test]
+fn members_are_asked_for_and_compared_by_number() {
+    let structure = table("CREATE TABLE t (e ENUM('b','a') PRIMARY KEY)");
+    let key = ChunkKey::of(&structure).expect("key");
+    let name = TableName::new("src", "t");
+    let mut probes = Probes::new(&name, &structure, &key, None, 1);
+    probes.answer(Some(&[Some(b"1")])).expect("answer");
+    expect!["SELECT `e`+0 FROM `src`.`t` WHERE `e`>1 ORDER BY `e` LIMIT 1 OFFSET 0"]
+        .assert_eq(&text(probes.question().expect("question")));
+}
+
+#[test]
 fn rows_of_the_text_protocol_become_literals() {
     let copy = copy(
         "CREATE TABLE t (a INT NOT NULL PRIMARY KEY, f FLOAT, d DECIMAL(5,2), b BIT(9), y YEAR, s VARCHAR(9), bin BINARY(3), \

@@ -57,3 +57,9 @@ fn a_functional_key_orders_the_table() {
     let (one, two) = (keys(sql, &[int(1), int(1)]), keys(sql, &[int(2), int(2)]));
     assert!(one.iter().any(|key| two.contains(key)));
 }
+
+#[test]
+fn a_charset_that_cannot_be_read_is_uncertain() {
+    let sql = "CREATE TABLE t (k VARCHAR(9) CHARACTER SET cp850 COLLATE cp850_bin NOT NULL PRIMARY KEY)";
+    assert_eq!(keys(sql, &[Value::Bytes(b"\x82")]), keys(sql, &[text("e")]));
+}
