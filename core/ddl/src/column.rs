@@ -95,6 +95,10 @@ impl Parser<'_> {
         while !self.at_item_end() && !self.is_any(0, &["FIRST", "AFTER"]) {
             self.attribute(&mut def)?;
         }
+        if def.column.data_type == DataType::Year {
+            def.column.unsigned = false;
+            def.column.zerofill = false;
+        }
         // NULL cannot win against these, wherever it stands.
         def.column.nullable &= !def.column.auto_increment && !def.primary;
         if def.column.nullable && def.column.default.as_deref().is_some_and(|d| d.eq_ignore_ascii_case("NULL")) {

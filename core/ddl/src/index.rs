@@ -81,7 +81,13 @@ impl Parser<'_> {
             () if self.take(&["SPATIAL"]) => IndexKind::Spatial,
             () if self.is_any(0, &["INDEX", "KEY"]) => IndexKind::Key,
             () => {
+                let start = self.at;
+                let period = self.is_word(0, "PERIOD");
                 self.skip_item()?;
+                if period {
+                    // It changes the columns it names.
+                    self.not_modelled.push(start..self.at);
+                }
                 return Ok(Constraint::Other);
             }
         };

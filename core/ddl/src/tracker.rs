@@ -14,6 +14,8 @@ use crate::table::{Table, Unknown};
 
 mod change;
 #[cfg(test)]
+mod servers;
+#[cfg(test)]
 mod tests;
 
 /// What is known of a table.
@@ -131,7 +133,7 @@ impl Tracker {
                 if create.temporary {
                     return Vec::new();
                 }
-                self.create(create, name, create.like.and(second))
+                self.create(create, name, create.like.and(second), piece.is_modelled())
             }
             (Body::DropTable { .. }, Some(_)) if statement.kind == StatementKind::DropTemporaryTable => Vec::new(),
             (Body::DropTable { .. }, Some(name)) => match self.tables.remove(&self.key(name)) {
@@ -169,7 +171,13 @@ impl Tracker {
         keys.iter().filter_map(|key| self.tables.remove(key)).map(|entry| entry.name).collect()
     }
 
-    fn create(&mut self, create: &CreateTable, name: &TableName, like: Option<&TableName>) -> Vec<TableName> {
+    fn create(
+        &mut self,
+        create: &CreateTable,
+        name: &TableName,
+        like: Option<&TableName>,
+        modelled: bool,
+    ) -> Vec<TableName> {
         let key = self.key(name);
         // Every CREATE says IF NOT EXISTS here, so one of a table that is there may have done nothing.
         if self.tables.contains_key(&key) {
@@ -180,7 +188,7 @@ impl Tracker {
                 table.foreign_keys.clear();
                 table
             })
-        } else if create.select || create.elements.is_empty() {
+        } else if create.select || create.elements.is_empty() || !modelled {
             None
         } else {
             let mut create = create.clone();
