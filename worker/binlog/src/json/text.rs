@@ -93,10 +93,14 @@ pub(super) fn write_string(text: &str, out: &mut String) {
     out.push('"');
 }
 
-/// Shortest digits that read back as the same number; plain notation from 1e-15 to below 1e15, else an exponent.
+/// Shortest digits that read back as the same number; plain notation from 1e-15 to below 1e15 and for larger numbers
+/// with a fraction, else an exponent.
 fn write_double(value: f64, out: &mut String) {
     const PLAIN: std::ops::RangeInclusive<i32> = -15..=14;
-    let scientific = format!("{:e}", value.abs());
+    // Of two shortest texts that are equally near, servers take the even one, as rounding to so many digits does.
+    let shortest = format!("{:e}", value.abs());
+    let n_digits = shortest.split('e').next().unwrap_or_default().bytes().filter(u8::is_ascii_digit).count();
+    let scientific = format!("{:.*e}", n_digits.saturating_sub(1), value.abs());
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
     let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
@@ -105,7 +109,7 @@ fn write_double(value: f64, out: &mut String) {
     }
     if value == 0.0 {
         out.push_str("0.0");
-    } else if !PLAIN.contains(&exponent) {
+    } else if !PLAIN.contains(&exponent) && !(exponent > 0 && digits.len() > exponent as usize + 1) {
         let (first, rest) = digits.split_at(1);
         out.push_str(first);
         if !rest.is_empty() {

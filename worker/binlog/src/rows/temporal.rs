@@ -67,7 +67,7 @@ pub(super) fn time<'a>(cursor: &mut Cursor<'a>, fsp: u8) -> Result<Value<'a>, Re
 pub(super) fn old_date_time<'a>(cursor: &mut Cursor<'a>) -> Result<Value<'a>, Reason> {
     let digits = cursor.get_uint_le(8).ok_or(SHORT)?;
     let (date, time) = (digits / 1_000_000, digits % 1_000_000);
-    if date > 9999_99_99 {
+    if date > 99_991_231 {
         return Err("its date is out of range");
     }
     Ok(Value::DateTime {
