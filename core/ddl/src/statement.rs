@@ -79,9 +79,10 @@ pub enum StatementKind {
     XaPrepare,
     XaCommit,
     XaRollback,
-    /// Rows changed by a statement: the session wrote with `binlog_format` STATEMENT or MIXED.
+    /// Rows changed by a statement: the session wrote with `binlog_format` STATEMENT or MIXED. SELECT, DO and CALL are
+    /// among them: a server logs these only for the functions in them that write.
     Dml,
-    /// SET, USE, DO, CALL, SELECT, SHOW and others that change nothing by themselves.
+    /// SET, USE, SHOW and others that change no rows.
     Session,
 }
 
@@ -222,12 +223,16 @@ impl Statement {
     }
 }
 
-/// Reads one statement. A text that starts like no known statement, and one that stops making sense, are errors.
+/// Reads one statement. MariaDB's `SET STATEMENT … FOR` before it is cut off: the settings are the source's, positions
+/// and [`Statement::text`] then begin behind it. A text that starts like no known statement, and one that stops making sense, are errors.
 ///
 /// # Errors
 /// [`Error`] with the byte position where the reading stopped.
 pub fn parse(sql: &str, context: &ParseContext) -> Result<Statement, Error> {
-    let source = Source::new(sql, context)?;
+    let mut source = Source::new(sql, context)?;
+    if let Some(at) = Parser::new(&source).behind_set_statement() {
+        source = Source::new(sql.get(at..).unwrap_or_default(), context)?;
+    }
     let mut parser = Parser::new(&source);
     let (kind, body) = parser.statement()?;
     parser.finish()?;

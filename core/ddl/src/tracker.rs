@@ -9,7 +9,7 @@ use dm_model::TableName;
 use crate::alter::{AlterTable, Change};
 use crate::create_table::CreateTable;
 use crate::piece::Piece;
-use crate::statement::{Body, StatementKind};
+use crate::statement::{Body, StatementKind, TableRole};
 use crate::table::{Table, Unknown};
 
 mod change;
@@ -144,7 +144,15 @@ impl Tracker {
                 Some(to) => self.rename(from, to),
                 None => Vec::new(),
             },
-            (Body::AlterTable(alter), Some(name)) => self.alter(alter, name, &names, piece.is_modelled()),
+            (Body::AlterTable(alter), Some(name)) => {
+                if !piece.is_modelled() {
+                    // A partition that becomes a table, or a table that becomes a partition.
+                    for (_, partner) in piece.tables().filter(|(role, _)| *role == TableRole::ExchangePartner) {
+                        self.remove(&partner);
+                    }
+                }
+                self.alter(alter, name, &names, piece.is_modelled())
+            }
             (Body::CreateIndex { or_replace, def }, Some(name)) => {
                 let modelled = piece.is_modelled();
                 self.change(name, |table| {

@@ -26,8 +26,13 @@ impl Parser<'_> {
                 let _ = self.take(&["WAIT"]) && self.skip_one().is_ok() || self.take(&["NOWAIT"]);
                 return Ok((Kind::TruncateTable, Body::TruncateTable));
             }
-            "INSERT" | "UPDATE" | "DELETE" | "REPLACE" | "LOAD" | "IMPORT" => Kind::Dml,
-            "WITH" => self.after_common_table_expression(),
+            "INSERT" | "UPDATE" | "DELETE" | "REPLACE" | "LOAD" | "IMPORT" | "SELECT" | "WITH" | "DO" | "CALL" => {
+                Kind::Dml
+            }
+            // MariaDB's ANALYZE runs the statement behind it.
+            "ANALYZE" if self.is_any(1, &["UPDATE", "DELETE", "INSERT", "REPLACE", "SELECT", "FORMAT", "WITH"]) => {
+                Kind::Dml
+            }
             "BEGIN" => Kind::Begin,
             "START" if self.is_word(1, "TRANSACTION") => Kind::Begin,
             "COMMIT" => Kind::Commit,
@@ -56,11 +61,10 @@ impl Parser<'_> {
             }
             "RECOVER" | "FLASHBACK" => Kind::Recover,
             "LOCK" | "UNLOCK" => Kind::LockTables,
-            "SET" | "USE" | "DO" | "CALL" | "SELECT" | "SHOW" | "DESC" | "DESCRIBE" | "EXPLAIN" | "KILL" | "RESET"
-            | "PURGE" | "CHANGE" | "PREPARE" | "EXECUTE" | "DEALLOCATE" | "HANDLER" | "INSTALL" | "UNINSTALL"
-            | "ADMIN" | "VALUES" | "TABLE" | "CACHE" | "CHECKSUM" | "BINLOG" | "SIGNAL" | "RESIGNAL" | "GET"
-            | "HELP" | "STOP" | "START" | "SHUTDOWN" | "RESTART" | "CLONE" | "SPLIT" | "TRACE" | "BACKUP"
-            | "RESTORE" => Kind::Session,
+            "SET" | "USE" | "SHOW" | "DESC" | "DESCRIBE" | "EXPLAIN" | "KILL" | "RESET" | "PURGE" | "CHANGE"
+            | "PREPARE" | "EXECUTE" | "DEALLOCATE" | "HANDLER" | "INSTALL" | "UNINSTALL" | "ADMIN" | "VALUES"
+            | "TABLE" | "CACHE" | "CHECKSUM" | "BINLOG" | "SIGNAL" | "RESIGNAL" | "GET" | "HELP" | "STOP" | "START"
+            | "SHUTDOWN" | "RESTART" | "CLONE" | "SPLIT" | "TRACE" | "BACKUP" | "RESTORE" => Kind::Session,
             _ => return self.unknown(),
         };
         self.skip_rest();
@@ -83,19 +87,18 @@ impl Parser<'_> {
         Ok((kind, Body::Head))
     }
 
-    fn after_common_table_expression(&self) -> Kind {
-        let (mut ahead, mut depth) = (1usize, 0usize);
-        while self.token(ahead).is_some() {
-            if self.is_symbol(ahead, '(') {
-                depth += 1;
-            } else if self.is_symbol(ahead, ')') {
-                depth = depth.saturating_sub(1);
-            } else if depth == 0 && self.is_any(ahead, &["UPDATE", "DELETE", "INSERT", "REPLACE"]) {
-                return Kind::Dml;
-            }
-            ahead += 1;
+    /// Where the statement behind `SET STATEMENT a = b, … FOR` begins.
+    pub(super) fn behind_set_statement(mut self) -> Option<usize> {
+        if !self.take(&["SET", "STATEMENT"]) {
+            return None;
         }
-        Kind::Session
+        while !self.ended() {
+            if self.take(&["FOR"]) {
+                return Some(self.position());
+            }
+            self.skip_one().ok()?;
+        }
+        None
     }
 
     fn maintained_tables(&mut self) -> Result<(), Error> {

@@ -239,3 +239,12 @@ fn errors_name_the_place() {
     let error = parse("CREATE TABLE t (a int b'", &ParseContext::default()).unwrap_err();
     assert_eq!(error.position(), 22);
 }
+
+#[test]
+fn settings_for_one_statement_are_cut_off() {
+    let pieces =
+        crate::pieces("SET STATEMENT a=1, b='for' FOR alter table t add c int", &ParseContext::default(), "d").unwrap();
+    assert_eq!(pieces[0].text(), "ALTER TABLE `d`.`t` add c int");
+    let pieces = crate::pieces("SET STATEMENT a=1 FOR create index i on t (c)", &ParseContext::default(), "d").unwrap();
+    assert_eq!(pieces[0].text(), "create index i on `d`.`t` (c)");
+}
