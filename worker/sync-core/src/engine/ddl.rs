@@ -6,6 +6,8 @@
 
 mod rules;
 
+use std::collections::BTreeMap;
+
 use dm_ddl::{Piece, Statement, Treatment, split};
 use dm_fence::{DdlEffect, UnitNumber};
 use dm_model::{TableName, UnixMillis, gtid::Gtid};
@@ -78,6 +80,7 @@ impl Engine {
                     }
                     structures.extend(self.track(piece, unit));
                 }
+                structures = newest(structures);
             }
             Err(cause) if instead.is_none() => {
                 if !self.is_unknown_statement_dropped(&text.sql)? {
@@ -118,9 +121,11 @@ impl Engine {
     /// Numbers the DDL and hands it to the graph, or counts it as committed when there is nothing to do.
     fn count_ddl(&mut self, pending: Option<PendingDdl>, src_ts: Option<UnixMillis>) -> Result<Flow, Stop> {
         let boundary = if self.source.stream.is_open() {
+            self.source.partial = Some(self.source.stream.transaction().and_then(|it| it.gtid.clone()));
             self.source.intake.cut();
             None
         } else {
+            self.source.partial = None;
             self.counters.n_transactions += 1;
             self.source.intake.end();
             Some(self.source.stream.finish())
@@ -180,4 +185,11 @@ impl Engine {
         }
         Ok(parts)
     }
+}
+
+/// Of several structures of one table the last: one row is stored for a table and a unit.
+fn newest(structures: Vec<StoredStructure>) -> Vec<StoredStructure> {
+    let by_table: BTreeMap<TableName, StoredStructure> =
+        structures.into_iter().map(|entry| (entry.table.clone(), entry)).collect();
+    by_table.into_values().collect()
 }

@@ -150,11 +150,7 @@ impl Engine {
     /// Idle progress: no lane row says how far we are, and nothing is on its way that will. At once when the run ends,
     /// and when no row has a location at all.
     fn keep_rows_up_to_date(&mut self, now: UnixMillis) {
-        let is_behind = self.lanes.is_behind(&self.pipeline.watermark) || self.structures.has_unsaved();
         let last = *self.clock.progress_at.get_or_insert(now);
-        if !is_behind {
-            return;
-        }
         let is_ending = match self.ending {
             Ending::Running => false,
             Ending::Draining | Ending::Stopping(_) => self.pipeline.graph.is_empty() && self.lanes.is_idle(),
@@ -162,6 +158,9 @@ impl Engine {
         };
         let is_due = now.0 - last.0 >= self.config.limits.idle_progress_ms;
         if !is_ending && !is_due && self.lanes.has_row() {
+            return;
+        }
+        if !self.lanes.is_behind(&self.pipeline.watermark) && !self.structures.has_unsaved() {
             return;
         }
         let Some(lane) = self.lanes.free() else { return };

@@ -4,7 +4,7 @@
 //! effect by then. Every kind of event is listed: what is not known stops the run.
 
 use dm_binlog::{Body, Decoder, Event, Header, event::MariaDbGtid};
-use dm_model::{Flavor, GtidSet, Location, gtid::Gtid};
+use dm_model::{GtidSet, Location, gtid::Gtid};
 
 use super::{Blocked, Ending, Engine, Error, Stop};
 use crate::stream::source_time;
@@ -108,6 +108,9 @@ impl Engine {
             Body::Rotate(_) => false,
             _ => event.moves_position(),
         };
+        if event.header.log_pos == 0 && ends_transaction(&event.body) && self.source.stream.read().gtid.is_none() {
+            return Err(self.error(&Error::NoPosition));
+        }
         self.source.stream.enter(&event.header, moves);
         let flow = self.body(&event)?;
         if let (Flow::Done, Raw::Outer(bytes)) = (&flow, raw) {
@@ -151,12 +154,10 @@ impl Engine {
                 Ok(Flow::Done)
             }
             Body::Gtid(gtid) => {
-                self.announce(gtid.id.clone().map(Gtid::MySql));
-                Ok(Flow::Done)
+                self.announce(gtid.id.clone().map(Gtid::MySql)).map(|()| Flow::Done)
             }
             Body::MariaDbGtid(gtid) => {
-                self.announce_mariadb(gtid);
-                Ok(Flow::Done)
+                self.announce_mariadb(gtid).map(|()| Flow::Done)
             }
             Body::Query(query) => self.query(query, &event.header),
             Body::Xid(_) => self.end_transaction(src_ts).map(|()| Flow::Done),
@@ -180,20 +181,21 @@ impl Engine {
         }
     }
 
-    fn announce(&mut self, gtid: Option<Gtid>) {
-        self.source.intake.rewind();
+    fn announce(&mut self, gtid: Option<Gtid>) -> Result<(), Stop> {
+        self.begin_transaction(gtid.as_ref())?;
         self.source.stream.announce(gtid);
+        Ok(())
     }
 
-    fn announce_mariadb(&mut self, event: &MariaDbGtid<'_>) {
-        debug_assert_eq!(self.config.flavor, Flavor::MariaDb);
-        self.announce(Some(Gtid::MariaDb(event.id.clone())));
+    fn announce_mariadb(&mut self, event: &MariaDbGtid<'_>) -> Result<(), Stop> {
+        self.announce(Some(Gtid::MariaDb(event.id.clone())))?;
         if event.opens_transaction() {
             self.source.stream.open();
         }
         if event.xa.is_some_and(|xa| !xa.completed) {
             self.source.stream.mark_xa();
         }
+        Ok(())
     }
 
     /// Puts the events of a compressed transaction in front of the backlog.
@@ -208,5 +210,13 @@ impl Engine {
             self.source.backlog.push_front(raw);
         }
         Ok(())
+    }
+}
+
+fn ends_transaction(body: &Body<'_>) -> bool {
+    match body {
+        Body::Xid(_) => true,
+        Body::Query(query) => query.is_commit(),
+        _ => false,
     }
 }

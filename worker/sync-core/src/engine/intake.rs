@@ -20,6 +20,7 @@ impl Engine {
             self.check_order(self.source.intake.current(), gtid.as_ref())?;
         }
         self.counters.n_transactions += 1;
+        self.source.partial = None;
         let boundary = self.source.stream.finish();
         let (unit, collected) = self.source.intake.end();
         self.register(unit, collected, start, Some(boundary), gtid, src_ts);
@@ -35,8 +36,22 @@ impl Engine {
         }
         let start = self.source.stream.transaction_start().clone();
         let gtid = self.source.stream.transaction().and_then(|transaction| transaction.gtid.clone());
+        self.source.partial = Some(gtid.clone());
         let (unit, collected) = self.source.intake.cut();
         self.register(unit, collected, start, None, gtid, src_ts);
+        Ok(())
+    }
+
+    /// A transaction begins. One before it that did not end had no effect; but if units were cut from it they have one,
+    /// and only the same transaction may follow.
+    pub(super) fn begin_transaction(&mut self, gtid: Option<&Gtid>) -> Result<(), Stop> {
+        if self.source.partial.as_ref().is_some_and(|partial| partial.as_ref() != gtid)
+            || (self.source.partial.is_some() && self.source.stream.is_open())
+        {
+            let unit = self.source.intake.current();
+            return Err(self.error(&Error::OtherOrder { unit }));
+        }
+        self.source.intake.rewind();
         Ok(())
     }
 

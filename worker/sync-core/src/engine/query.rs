@@ -23,6 +23,9 @@ impl Engine {
     pub(super) fn query(&mut self, query: &Query<'_>, header: &Header) -> Result<Flow, Stop> {
         let src_ts = source_time(header);
         if query.is_begin() {
+            if self.source.stream.transaction().is_none() || self.source.stream.is_open() {
+                self.begin_transaction(None)?;
+            }
             self.source.stream.open();
             return Ok(Flow::Done);
         }

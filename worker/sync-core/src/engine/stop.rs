@@ -77,6 +77,8 @@ pub enum Error {
     TooManySlices { n_units: u64 },
     #[error("the source is another server ({found}, was {expected}) and has no GTIDs to go on by")]
     OtherServer { expected: String, found: String },
+    #[error("the source sends no positions and has no GTIDs to go on by")]
+    NoPosition,
     #[error("unit {unit} is not the transaction that was committed under this number")]
     OtherOrder { unit: UnitNumber },
 }
@@ -180,12 +182,19 @@ impl Coded for Error {
                 Level::High,
                 "point the source back to the old server, or use `enable-gtid`, or start anew with `--start-time`",
             ),
+            Self::NoPosition => Code::new(
+                60031,
+                SyncUnit,
+                Upstream,
+                Level::High,
+                "use `enable-gtid`, or set `binlog_legacy_event_pos` = ON in the source",
+            ),
             Self::OtherOrder { .. } => Code::new(
                 60027,
                 SyncUnit,
                 Upstream,
                 Level::High,
-                "the new server has the transactions in another order: point the source back to the old server, or start anew in safe mode",
+                "the source has the transactions in another order than before: point the source back to the old server, or start anew in safe mode",
             ),
         }
     }
