@@ -28,7 +28,7 @@ pub struct CreateTable {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Element {
-    Column(ColumnDef),
+    Column(Box<ColumnDef>),
     Constraint(Constraint),
 }
 
@@ -99,7 +99,7 @@ impl Parser<'_> {
         if self.at_constraint() {
             Ok(Element::Constraint(self.constraint()?))
         } else {
-            Ok(Element::Column(self.column_def()?))
+            Ok(Element::Column(Box::new(self.column_def()?)))
         }
     }
 

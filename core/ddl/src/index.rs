@@ -177,11 +177,13 @@ impl Parser<'_> {
                 self.skip_one()?;
             } else if self.is_word(0, "ON") && self.is_any(1, &["DELETE", "UPDATE"]) {
                 self.at += 2;
-                let _ = self.take_any(&["RESTRICT", "CASCADE"])
+                let known = self.take_any(&["RESTRICT", "CASCADE"])
                     || self.take(&["SET", "NULL"])
                     || self.take(&["SET", "DEFAULT"])
-                    || self.take(&["NO", "ACTION"])
-                    || return self.expected("a referential action");
+                    || self.take(&["NO", "ACTION"]);
+                if !known {
+                    return self.expected("a referential action");
+                }
             } else {
                 break;
             }
