@@ -35,7 +35,8 @@ pub async fn run(conn: &mut Conn, packet: Vec<u8>) -> Results {
             }
         }
         if result.columns().is_none() {
-            return Results { affected, error: None };
+            // The end, or an error of the next statement that the library keeps until it is asked again.
+            return Results { affected, error: result.next().await.err() };
         }
     }
 }
