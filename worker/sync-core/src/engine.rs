@@ -131,7 +131,7 @@ impl Engine {
                 partial: None,
             },
             catalog: Catalog::default(),
-            structures: Structures::new(structures, resume.low.next(), config.case_sensitive),
+            structures: Structures::new(structures, resume.low, config.case_sensitive),
             pipeline: Pipeline {
                 graph: Graph::default(),
                 watermark: Watermark::new(resume.low, resume.location.clone(), resume.src_ts),

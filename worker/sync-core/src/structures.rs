@@ -39,9 +39,9 @@ pub struct Structures {
 }
 
 impl Structures {
-    /// Takes all stored structures; those from units after `next` wait until their unit is read. `case_sensitive`:
+    /// Takes all stored structures; those from units after `low` wait until their unit is read. `case_sensitive`:
     /// whether the source tells `T` from `t`.
-    pub fn new(mut stored: Vec<StoredStructure>, next: UnitNumber, case_sensitive: bool) -> Self {
+    pub fn new(mut stored: Vec<StoredStructure>, low: UnitNumber, case_sensitive: bool) -> Self {
         let mut structures = Self {
             tracker: Tracker::new(case_sensitive),
             answers: BTreeMap::new(),
@@ -52,7 +52,7 @@ impl Structures {
         };
         stored.sort_by_key(|entry| entry.from_unit);
         for entry in stored {
-            if entry.from_unit <= next {
+            if entry.from_unit <= low {
                 structures.set(entry.table, entry.structure.as_deref());
             } else {
                 structures.later.entry(entry.from_unit).or_default().push(entry);
