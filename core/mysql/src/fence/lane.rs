@@ -301,3 +301,29 @@ fn checksum(statements: &[Statement]) -> u32 {
 pub(super) fn closed() -> mysql_async::Error {
     mysql_async::Error::Driver(mysql_async::DriverError::ConnectionClosed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fence::{DdlPiece, take_over};
+
+    fn is_send<T: Send>(_: &T) {}
+
+    /// Compiles only while every long call can run in a spawned task.
+    #[allow(dead_code)]
+    fn calls_can_be_spawned(lane: &mut Lane, target: &FenceTarget, update: &FenceUpdate, piece: &DdlPiece) {
+        is_send(&lane.execute(update, &[]));
+        is_send(&lane.ping());
+        is_send(&lane.execute_ddl(piece, None, update, &[]));
+        let options =
+            crate::fence::TakeoverOptions { n_lanes: 1, slicing: update.slicing, from_foreign_cluster: false };
+        is_send(&take_over(target, options));
+    }
+
+    #[test]
+    fn the_checksum_of_nothing_is_still_there_and_statements_do_not_run_together() {
+        assert_eq!(checksum(&[]), 0);
+        let one = [Statement::new("a"), Statement::new("b")];
+        assert_ne!(checksum(&one), checksum(&[Statement::new("ab")]));
+    }
+}
