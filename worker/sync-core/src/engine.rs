@@ -10,6 +10,7 @@ mod command;
 mod config;
 mod ddl;
 mod dispatch;
+mod dml_target;
 mod events;
 mod input;
 mod intake;
@@ -110,6 +111,9 @@ struct Clock {
 }
 
 impl Engine {
+    /// One event may cut so many units before the window is looked at again.
+    const UNITS_PER_EVENT: u64 = 64;
+
     /// An engine that goes on after `start.resume`. Nothing happens before the first input.
     pub fn new(config: Config, start: Start) -> Self {
         let Start { resume, rows, structures, handover } = start;
@@ -272,7 +276,7 @@ impl Engine {
 
     /// Why no event may be read, as far as space goes.
     fn room(&self) -> Option<Blocked> {
-        let limit = self.pipeline.watermark.low().0 + dm_fence::Window::SPAN;
+        let limit = self.pipeline.watermark.low().0 + dm_fence::Window::SPAN - Self::UNITS_PER_EVENT;
         if self.source.intake.current().0 >= limit {
             return Some(Blocked::Window);
         }

@@ -1,6 +1,6 @@
 //! Ending units: numbering, skipping what is in the target already, and handing the rest to the graph.
 
-use dm_fence::UnitNumber;
+use dm_fence::{UnitNumber, Window};
 use dm_model::{BinlogPosition, Flavor, UnixMillis, gtid::Gtid};
 
 use super::{Engine, Error, Stop};
@@ -33,6 +33,9 @@ impl Engine {
             && self.source.intake.has_changes()
         {
             return Err(self.error(&Error::Xa));
+        }
+        if self.source.intake.current().0 >= self.pipeline.watermark.low().0 + Window::SPAN {
+            return Err(self.error(&Error::TooManySlices { n_units: Window::SPAN }));
         }
         let start = self.source.stream.transaction_start().clone();
         let gtid = self.source.stream.transaction().and_then(|transaction| transaction.gtid.clone());

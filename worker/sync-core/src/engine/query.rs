@@ -7,7 +7,7 @@ use dm_ddl::{ParseContext, SqlMode, Statement, StatementKind, Treatment};
 use dm_model::TableName;
 use dm_rules::event_filter::Verdict;
 
-use super::{Engine, Error, Stop, events::Flow};
+use super::{Engine, Error, Stop, dml_target, events::Flow};
 use crate::{batch::DdlSession, error_op::Instead, stream::source_time};
 
 /// A query event's facts, detached from its bytes.
@@ -17,6 +17,8 @@ pub(super) struct Text {
     pub(super) schema: String,
     pub(super) context: ParseContext,
     pub(super) session: DdlSession,
+    /// Schemas the statement changes, as far as the source says.
+    updated_schemas: Vec<String>,
 }
 
 impl Engine {
@@ -74,7 +76,7 @@ impl Engine {
                 return self.skipped_statement(header);
             }
             StatementKind::Dml => {
-                if !self.is_dml_ignored(statement, text)? {
+                if !self.is_dml_ignored(text)? {
                     return Err(self.ddl_error(&Error::StatementFormat, &text.sql));
                 }
                 return self.skipped_statement(header);
@@ -100,14 +102,17 @@ impl Engine {
         Ok(Flow::Done)
     }
 
-    /// A statement that changes rows is harmless only when all its tables are known and none is replicated.
-    fn is_dml_ignored(&self, statement: &Statement, text: &Text) -> Result<bool, Stop> {
-        let tables: Vec<TableName> = statement
-            .tables
-            .iter()
-            .map(|table| TableName::new(table.schema.as_deref().unwrap_or(&text.schema), table.table.as_str()))
-            .collect();
-        if !tables.is_empty() && tables.iter().all(|table| !self.config.block_allow.allows_table(table)) {
+    /// A statement that changes rows is harmless only when all that it changes is known and none of it replicated.
+    fn is_dml_ignored(&self, text: &Text) -> Result<bool, Stop> {
+        let rules = &self.config.block_allow;
+        let schemas = &text.updated_schemas;
+        if !schemas.is_empty() && schemas.iter().all(|schema| !rules.allows_schema(schema)) {
+            return Ok(true);
+        }
+        let table = dml_target::changed_table(&text.sql, text.context.sql_mode);
+        if let Some((schema, table)) = table
+            && !rules.allows_table(&TableName::new(schema.unwrap_or_else(|| text.schema.clone()), table))
+        {
             return Ok(true);
         }
         match self.config.event_filter.judge("", "", None, Some(&text.sql)) {
@@ -138,7 +143,9 @@ impl Engine {
             charset: status.charset.map(|triple| [triple.client, triple.connection, triple.server]),
         };
         let sql = decode(&query.sql, status.charset.map(|triple| triple.client)).into_owned();
-        Text { sql, schema: query.schema.to_owned(), context, session }
+        let updated = status.updated_schemas.iter().flatten();
+        let updated_schemas = updated.map(|schema| String::from_utf8_lossy(schema).into_owned()).collect();
+        Text { sql, schema: query.schema.to_owned(), context, session, updated_schemas }
     }
 }
 
