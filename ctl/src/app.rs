@@ -290,9 +290,11 @@ fn globals(app: &App, inherited: Option<&Globals>) -> Result<Globals, String> {
     globals.sources.clone_from(&app.source);
     globals.strict_exit |= app.strict_exit;
     if globals.master_addrs.is_empty() {
-        return Err("Error: --master-addr not provided, this parameter is required when interacting with the dm-master, \
+        return Err(
+            "Error: --master-addr not provided, this parameter is required when interacting with the dm-master, \
                     you can also use environment variable 'DM_MASTER_ADDR' to specify the value\n"
-            .to_owned());
+                .to_owned(),
+        );
     }
     Ok(globals)
 }
@@ -303,7 +305,8 @@ fn from_file(path: Option<&str>) -> Result<Globals, String> {
     let (config, _warnings) = dm_config::ctl::Config::from_toml(&text).map_err(|error| format!("Error: {error}\n"))?;
     let resolved = config.finish().map_err(|error| format!("Error: {error}\n"))?;
     if resolved.tls.is_some() {
-        return Err("Error: TLS between dmctl and the masters is not built yet: remove ssl-ca, ssl-cert and ssl-key\n".to_owned());
+        return Err("Error: TLS between dmctl and the masters is not built yet: remove ssl-ca, ssl-cert and ssl-key\n"
+            .to_owned());
     }
     Ok(Globals { master_addrs: resolved.master_addr, rpc_timeout: resolved.rpc_timeout, ..Globals::default() })
 }

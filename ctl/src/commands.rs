@@ -104,6 +104,8 @@ async fn connect(globals: &Globals) -> Result<MasterClient<Channel>> {
 fn rpc<T>(answer: std::result::Result<tonic::Response<T>, tonic::Status>) -> Result<T> {
     match answer {
         Ok(response) => Ok(response.into_inner()),
-        Err(status) => Err(anyhow::anyhow!("{} (rpc: {:?})", status.message(), status.code())).context("request failed"),
+        Err(status) => {
+            Err(anyhow::anyhow!("{} (rpc: {:?})", status.message(), status.code())).context("request failed")
+        }
     }
 }

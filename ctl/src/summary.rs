@@ -87,7 +87,12 @@ mod tests {
         QueryStatusResponse {
             result: true,
             source_status: Some(SourceStatus { source: name.into(), ..SourceStatus::default() }),
-            sub_task_status: vec![SubTaskStatus { name: task.into(), stage: stage.into(), result, ..Default::default() }],
+            sub_task_status: vec![SubTaskStatus {
+                name: task.into(),
+                stage: stage.into(),
+                result,
+                ..Default::default()
+            }],
             ..QueryStatusResponse::default()
         }
     }
@@ -109,8 +114,11 @@ mod tests {
 
     #[test]
     fn the_summary_is_plain_json_sorted_by_task_and_source() {
-        let sources =
-            vec![source("s2", "b", Stage::Running, None), source("s1", "b", Stage::Running, None), source("s1", "a", Stage::New, None)];
+        let sources = vec![
+            source("s2", "b", Stage::Running, None),
+            source("s1", "b", Stage::Running, None),
+            source("s1", "a", Stage::New, None),
+        ];
         let response = QueryStatusListResponse { result: true, sources, ..Default::default() };
         expect![[r#"
             {

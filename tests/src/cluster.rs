@@ -32,13 +32,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            n_masters: 3,
-            n_workers: 2,
-            worker_args: Vec::new(),
-            master_args: Vec::new(),
-            worker_env: Vec::new(),
-        }
+        Self { n_masters: 3, n_workers: 2, worker_args: Vec::new(), master_args: Vec::new(), worker_env: Vec::new() }
     }
 }
 

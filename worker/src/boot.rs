@@ -39,8 +39,7 @@ fn configure(file: Option<String>, flags: Config) -> Result<(Resolved, Vec<Strin
     let (mut config, warnings) = match &file {
         Some(path) => {
             let text = std::fs::read_to_string(path).with_context(|| format!("read config file {path}"))?;
-            let (config, warnings) =
-                Config::from_toml(&text).with_context(|| format!("read config file {path}"))?;
+            let (config, warnings) = Config::from_toml(&text).with_context(|| format!("read config file {path}"))?;
             (config, warnings.iter().map(ToString::to_string).collect())
         }
         None => (Config::default(), Vec::new()),

@@ -113,12 +113,7 @@ pub fn parse(args: Vec<String>) -> Parsed {
             log_format: flags.log_format,
             log_rotate: flags.log_rotate,
         },
-        tls: RawTls {
-            ssl_ca: flags.ssl_ca,
-            ssl_cert: flags.ssl_cert,
-            ssl_key: flags.ssl_key,
-            ..RawTls::default()
-        },
+        tls: RawTls { ssl_ca: flags.ssl_ca, ssl_cert: flags.ssl_cert, ssl_key: flags.ssl_key, ..RawTls::default() },
         name: flags.name,
         worker_addr: flags.worker_addr,
         advertise_addr: flags.advertise_addr,

@@ -85,12 +85,7 @@ enum End {
 }
 
 impl Service {
-    pub fn new(
-        identity: Identity,
-        masters: Vec<String>,
-        board: Board,
-        self_fence_after: Option<Duration>,
-    ) -> Self {
+    pub fn new(identity: Identity, masters: Vec<String>, board: Board, self_fence_after: Option<Duration>) -> Self {
         Self {
             identity,
             masters,
@@ -348,8 +343,7 @@ impl Service {
 
     fn heartbeat(&self, seq: u64) -> WorkerMessage {
         let revision = self.wishes.borrow().as_ref().map_or(0, |wishes| wishes.revision);
-        let heartbeat =
-            wire::Heartbeat { seq, revision, subtasks: self.board.reports(), sources: Vec::new() };
+        let heartbeat = wire::Heartbeat { seq, revision, subtasks: self.board.reports(), sources: Vec::new() };
         WorkerMessage { body: Some(Up::Heartbeat(heartbeat)) }
     }
 

@@ -15,6 +15,7 @@ use dm_model::{
     BinlogPosition, ClusterId, SubtaskId,
     error::{Coded, Report, Retry},
 };
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -31,7 +32,10 @@ pub struct Context {
     pub cluster_id: ClusterId,
     /// AES-256, empty when the masters have none.
     pub secret_key: Vec<u8>,
+    /// As it was when this run began.
     pub assignment: Assignment,
+    /// As it is now: operators may come while the run goes on.
+    pub wish: watch::Receiver<Assignment>,
     pub cell: Cell,
 }
 

@@ -98,8 +98,12 @@ fn writer(options: &LogOptions) -> Result<tracing_subscriber::fmt::writer::BoxMa
     // The current file has the name the user gave: people and tools tail it.
     std::fs::OpenOptions::new().create(true).append(true).open(path).map_err(fail)?;
     Ok(match options.rotate.as_str() {
-        "hour" => BoxMakeWriter::new(std::sync::Mutex::new(Rotating::new(folder.join(name), Period::Hour).map_err(fail)?)),
-        "day" => BoxMakeWriter::new(std::sync::Mutex::new(Rotating::new(folder.join(name), Period::Day).map_err(fail)?)),
+        "hour" => {
+            BoxMakeWriter::new(std::sync::Mutex::new(Rotating::new(folder.join(name), Period::Hour).map_err(fail)?))
+        }
+        "day" => {
+            BoxMakeWriter::new(std::sync::Mutex::new(Rotating::new(folder.join(name), Period::Day).map_err(fail)?))
+        }
         _ => BoxMakeWriter::new(rolling::never(folder, name)),
     })
 }

@@ -70,12 +70,7 @@ impl From<CommonWorkerResponse> for OneSource {
     }
 }
 
-async fn of_source(
-    client: &mut MasterClient<Channel>,
-    op: TaskOp,
-    source: &str,
-    batch_size: usize,
-) -> Result<Answer> {
+async fn of_source(client: &mut MasterClient<Channel>, op: TaskOp, source: &str, batch_size: usize) -> Result<Answer> {
     let request = QueryStatusListRequest { name: String::new(), sources: vec![source.to_owned()] };
     let status = rpc(client.query_status(request).await)?;
     let names: BTreeSet<String> = status

@@ -65,7 +65,8 @@ impl Dmctl {
         if output.code != Some(0) {
             bail!("dmctl {args:?} ended with {:?}: {}{}", output.code, output.stdout, output.stderr);
         }
-        serde_json::from_str(&output.stdout).with_context(|| format!("dmctl {args:?} printed no JSON: {}", output.stdout))
+        serde_json::from_str(&output.stdout)
+            .with_context(|| format!("dmctl {args:?} printed no JSON: {}", output.stdout))
     }
 
     /// Like [`Dmctl::json`], and `result` is true everywhere.

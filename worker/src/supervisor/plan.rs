@@ -97,9 +97,8 @@ mod tests {
     fn a_satisfied_worker_has_nothing_to_do_and_steps_converge() {
         let want: BTreeMap<_, _> =
             (0..4).map(|n| (id(n), Want { epoch: Epoch(u64::from(n) + 10), revision: 3 })).collect();
-        let mut have: BTreeMap<_, _> = (2..6)
-            .map(|n| (id(n), Have { epoch: Epoch(u64::from(n % 2) + 11), revision: 2, ending: false }))
-            .collect();
+        let mut have: BTreeMap<_, _> =
+            (2..6).map(|n| (id(n), Have { epoch: Epoch(u64::from(n % 2) + 11), revision: 2, ending: false })).collect();
         for _ in 0..4 {
             for step in plan(&have, &want) {
                 match step {

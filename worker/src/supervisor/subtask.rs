@@ -137,6 +137,7 @@ impl Life {
             cluster_id: self.cluster_id.clone(),
             secret_key: self.secret_key.clone(),
             assignment,
+            wish: self.wish.clone(),
             cell: self.cell.clone(),
         };
         let units = unit::run(context, stop.clone());

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use dm_config::{SubtaskConfig, subtask::Rules};
-use dm_fence::Slicing;
+use dm_fence::{Consistency, Slicing};
 use dm_model::{Flavor, error::Coded, error::Report, error::Retry};
 use dm_mysql::{
     Connector, Purpose, ServerFacts, facts,
@@ -15,6 +15,10 @@ use dm_mysql::{
 use tracing::info;
 
 use super::{Context, Failure, Leave};
+
+/// How source transactions become units: whole, but for those larger than a target takes in one transaction. TiDB's limit of
+/// 100 MB is the smallest of all targets; rows of a few KB stay below it.
+const SLICING: Slicing = Slicing { consistency: Consistency::Transaction, slice_rows: 20_000 };
 
 /// What the units of one run stand on.
 #[derive(Debug)]
@@ -32,9 +36,7 @@ pub struct Incarnation {
 impl Incarnation {
     /// Connects to both sides and makes the target ours. Takes as long as an earlier owner's locks.
     pub async fn begin(context: &Context, config: &SubtaskConfig) -> Result<Self, Leave> {
-        let rules = config
-            .rules()
-            .map_err(|error| Failure::new(Report::of(&error as &dyn Coded, Retry::Never)))?;
+        let rules = config.rules().map_err(|error| Failure::new(Report::of(&error as &dyn Coded, Retry::Never)))?;
         let source = Connector::new(&config.from, Purpose::SourceRead);
         let source_facts = {
             let mut conn = source.for_purpose(Purpose::Check).connect().await?;
@@ -56,7 +58,7 @@ impl Incarnation {
         ));
         let options = TakeoverOptions {
             n_lanes: n_lanes(config),
-            slicing: Slicing::default(),
+            slicing: SLICING,
             from_foreign_cluster: context.assignment.take_over,
         };
         let takeover = take_over(&target, options).await?;

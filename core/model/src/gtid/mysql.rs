@@ -53,7 +53,8 @@ impl Set {
         let mut set = Self::default();
         for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
             let mut fields = part.split(':').map(str::trim);
-            let uuid = parse_uuid(fields.next().unwrap_or_default()).ok_or_else(|| fail("a source id is not a UUID"))?;
+            let uuid =
+                parse_uuid(fields.next().unwrap_or_default()).ok_or_else(|| fail("a source id is not a UUID"))?;
             let mut sid = Sid { uuid, tag: String::new() };
             let mut n_intervals = 0;
             for field in fields {
@@ -149,10 +150,7 @@ impl Set {
     }
 
     fn covers(&self, sid: &Sid, first: u64, last: u64) -> bool {
-        self.intervals
-            .get(sid)
-            .and_then(|map| map.range(..=first).next_back())
-            .is_some_and(|(_, &end)| end >= last)
+        self.intervals.get(sid).and_then(|map| map.range(..=first).next_back()).is_some_and(|(_, &end)| end >= last)
     }
 }
 
@@ -250,7 +248,10 @@ mod tests {
 
     #[test]
     fn minus_leaves_the_holes() {
-        assert_eq!(set(&format!("{A}:1-10")).minus(&set(&format!("{A}:3-4:7"))).to_string(), format!("{A}:1-2:5-6:8-10"));
+        assert_eq!(
+            set(&format!("{A}:1-10")).minus(&set(&format!("{A}:3-4:7"))).to_string(),
+            format!("{A}:1-2:5-6:8-10")
+        );
     }
 
     fn small_set() -> impl Strategy<Value = (Set, std::collections::BTreeSet<(bool, u64)>)> {

@@ -1,0 +1,361 @@
+//! The one `select!` of replication: stop, lanes, structures, operators, time, the source.
+//!
+//! Feeds the engine and executes what it asks for, in order. Ends when the engine is drained, stops, or a lane says that our
+//! memory of the target is worth nothing. At the end every lane is closed, so that a successor has nothing to wait for.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use dm_fence::LaneRow;
+use dm_model::{
+    Location,
+    error::{Report, Retry},
+};
+use dm_mysql::{Connector, Purpose, fence::Lane};
+use dm_runtime::{Tasks, clock};
+use dm_sync_core::engine::{Command, Engine, Input};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{MissedTickBehavior, interval, sleep},
+};
+use tracing::{info, warn};
+
+use super::{
+    config,
+    lane::{FromLane, Job, LaneEnd, LaneTask, Shared, What},
+    start::Begin,
+    status::{self, Rates},
+    stream::{self, FromSource},
+    structures::{self, Side},
+    watch as source_watch,
+};
+use crate::{
+    assignment::Assignment,
+    status::UnitView,
+    unit::{Failure, Leave, Stop, UnitEnd, incarnation::Incarnation},
+};
+
+/// Events waiting between the source's reader and the engine; of about 8 KB each.
+const EVENT_QUEUE: usize = 256;
+/// Answers waiting: each lane has at most a few outstanding.
+const ANSWER_QUEUE: usize = 256;
+/// Jobs a lane may have waiting: the engine gives a lane one at a time.
+const JOB_QUEUE: usize = 2;
+const TICK: Duration = Duration::from_millis(250);
+/// Pauses before the source's stream is opened again after it broke.
+const REOPEN_FIRST: Duration = Duration::from_millis(100);
+const REOPEN_LONGEST: Duration = Duration::from_secs(3);
+/// How often in a row the stream may break without one event before the unit gives up for the supervisor's backoff.
+const REOPEN_TRIES: u32 = 20;
+
+/// What the loop reacts to.
+enum Turn {
+    Kill,
+    Drain,
+    Lane(FromLane),
+    Structure(structures::Answer),
+    Wish,
+    Tick,
+    Reopen,
+    Source(FromSource),
+    SourceGone,
+}
+
+/// Replication of one incarnation.
+#[derive(Debug)]
+pub(super) struct Driver {
+    incarnation: Incarnation,
+    engine: Engine,
+    tasks: Tasks,
+    shared: Arc<Shared>,
+    rows: BTreeMap<u16, LaneRow>,
+    lanes: BTreeMap<u16, mpsc::Sender<Job>>,
+    lane_answers: (mpsc::Sender<FromLane>, mpsc::Receiver<FromLane>),
+    questions: mpsc::UnboundedSender<(Side, dm_model::TableName)>,
+    structure_answers: mpsc::Receiver<structures::Answer>,
+    events: Option<mpsc::Receiver<FromSource>>,
+    reopen: Option<Duration>,
+    n_broken: u32,
+    source_end: watch::Receiver<Location>,
+    wish: watch::Receiver<Assignment>,
+    rates: Rates,
+    ending: bool,
+    drained: bool,
+}
+
+impl Driver {
+    pub(super) async fn new(incarnation: Incarnation, begin: Begin) -> Result<Self, Leave> {
+        let tasks = Tasks::new();
+        let engine = Engine::new(
+            config::engine(&incarnation, begin.merges)?,
+            dm_sync_core::engine::Start {
+                resume: begin.resume,
+                rows: begin.rows.clone(),
+                structures: begin.structures,
+                handover: begin.handover,
+            },
+        );
+        let intents = incarnation
+            .takeover
+            .taken
+            .intents
+            .iter()
+            .map(|(intent, verdict)| ((intent.unit, intent.piece), *verdict))
+            .collect();
+        let shared = Arc::new(Shared {
+            target: Arc::clone(&incarnation.target),
+            intents,
+            kill: tokio_util::sync::CancellationToken::new(),
+        });
+        let (questions, asked) = mpsc::unbounded_channel();
+        let (answers, structure_answers) = mpsc::channel(ANSWER_QUEUE);
+        let target = Connector::new(&incarnation.config.target, Purpose::Check);
+        tasks.spawn("structures", structures::serve(incarnation.source.clone(), target, asked, answers));
+        let (end_tx, source_end) = watch::channel(Location::default());
+        tasks.spawn(
+            "source-end",
+            source_watch::follow(incarnation.source.clone(), incarnation.source_facts.clone(), end_tx),
+        );
+        Ok(Self {
+            wish: incarnation.context.wish.clone(),
+            engine,
+            tasks,
+            shared,
+            rows: begin.rows.into_iter().map(|row| (row.lane, row)).collect(),
+            lanes: BTreeMap::new(),
+            lane_answers: mpsc::channel(ANSWER_QUEUE),
+            questions,
+            structure_answers,
+            events: None,
+            reopen: Some(Duration::ZERO),
+            n_broken: 0,
+            source_end,
+            rates: Rates::new(clock::monotonic_ms()),
+            ending: false,
+            drained: false,
+            incarnation,
+        })
+    }
+
+    /// Runs to the end of this incarnation.
+    pub(super) async fn run(mut self, stop: &Stop) -> Result<UnitEnd, Leave> {
+        let outcome = self.turn_until_end(stop).await;
+        let killed =
+            stop.kill.is_cancelled() || matches!(outcome, Err(Leave::TakeOverAgain(_) | Leave::End(UnitEnd::Fenced)));
+        self.show();
+        self.close(killed).await;
+        outcome
+    }
+
+    async fn turn_until_end(&mut self, stop: &Stop) -> Result<UnitEnd, Leave> {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.execute()?;
+        loop {
+            let turn = self.next(stop, &mut ticks).await;
+            match turn {
+                Turn::Kill => return Ok(UnitEnd::Drained),
+                Turn::Drain => {
+                    self.ending = true;
+                    self.feed(Input::Drain)?;
+                }
+                Turn::Lane(from) => self.on_lane(from)?,
+                Turn::Structure(answer) => self.on_structure(answer)?,
+                Turn::Wish => self.on_wish()?,
+                Turn::Tick => {
+                    self.feed(Input::Tick)?;
+                    self.show();
+                }
+                Turn::Reopen => self.open_stream(),
+                Turn::Source(from) => self.on_source(from)?,
+                Turn::SourceGone => self.reopen_later(),
+            }
+            self.execute()?;
+            if self.drained {
+                return Ok(UnitEnd::Drained);
+            }
+        }
+    }
+
+    async fn next(&mut self, stop: &Stop, ticks: &mut tokio::time::Interval) -> Turn {
+        let wants_events = self.engine.wants_events();
+        let reopen = async {
+            match self.reopen {
+                Some(pause) => sleep(pause).await,
+                None => std::future::pending().await,
+            }
+        };
+        let event = async {
+            match &mut self.events {
+                Some(events) if wants_events => events.recv().await,
+                Some(_) | None => std::future::pending().await,
+            }
+        };
+        // every branch is cancel safe: channels, timers and tokens keep what is not taken
+        tokio::select! {
+            biased;
+            () = stop.kill.cancelled() => Turn::Kill,
+            () = stop.drain.cancelled(), if !self.ending => Turn::Drain,
+            Some(from) = self.lane_answers.1.recv() => Turn::Lane(from),
+            Some(answer) = self.structure_answers.recv() => Turn::Structure(answer),
+            Ok(()) = self.wish.changed() => Turn::Wish,
+            _ = ticks.tick() => Turn::Tick,
+            () = reopen, if !self.ending => Turn::Reopen,
+            event = event => match event {
+                Some(from) => Turn::Source(from),
+                None => Turn::SourceGone,
+            },
+        }
+    }
+
+    fn feed(&mut self, input: Input) -> Result<(), Leave> {
+        self.engine.handle(clock::wall(), input).map_err(|stop| {
+            let ddl_at = stop.ddl.is_some().then(|| stop.start.map(|start| start.position)).flatten();
+            Failure { report: stop.report, ddl_at }.into()
+        })
+    }
+
+    fn on_lane(&mut self, from: FromLane) -> Result<(), Leave> {
+        let lane = from.lane;
+        match from.what {
+            What::Opened => self.feed(Input::LaneOpened { lane }),
+            What::Committed(batch) => self.feed(Input::Ack { lane, batch }),
+            What::DdlDone { unit, piece, outcome } => self.feed(Input::DdlDone { unit, piece, outcome }),
+            What::Ended(LaneEnd::Fenced) => Err(Leave::End(UnitEnd::Fenced)),
+            What::Ended(LaneEnd::TakeOverAgain(report)) => Err(Leave::TakeOverAgain(report)),
+            What::Ended(LaneEnd::Failed { batch, report }) => self.feed(Input::LaneFailed { lane, batch, report }),
+        }
+    }
+
+    fn on_structure(&mut self, answer: structures::Answer) -> Result<(), Leave> {
+        let structure = answer.structure.map_err(Failure::new)?;
+        let table = answer.table;
+        self.feed(match answer.side {
+            Side::Source => Input::SourceTable { table, structure },
+            Side::Target => Input::TargetTable { table, structure },
+        })
+    }
+
+    fn on_wish(&mut self) -> Result<(), Leave> {
+        let operators = config::operators(&self.wish.borrow_and_update().operators);
+        self.feed(Input::Operators(operators))
+    }
+
+    fn on_source(&mut self, from: FromSource) -> Result<(), Leave> {
+        match from {
+            FromSource::Started { location, server_uuid } => self.feed(Input::StreamStarted { location, server_uuid }),
+            FromSource::Event(raw) => {
+                self.n_broken = 0;
+                self.feed(Input::RawEvent(raw))
+            }
+            FromSource::Ended(report) => {
+                self.n_broken += 1;
+                if report.retry == Retry::Never || self.n_broken > REOPEN_TRIES {
+                    return Err(Failure::new(self.with_location(report)).into());
+                }
+                warn!(error = %report, n_broken = self.n_broken, "the source's stream broke");
+                self.reopen_later();
+                Ok(())
+            }
+        }
+    }
+
+    fn with_location(&self, mut report: Report) -> Report {
+        report.message = format!("startLocation: [{}]: {}", self.engine.stream_location(), report.message);
+        report
+    }
+
+    fn reopen_later(&mut self) {
+        self.events = None;
+        let pause = REOPEN_FIRST * 2u32.saturating_pow(self.n_broken.min(8));
+        self.reopen = Some(pause.min(REOPEN_LONGEST));
+    }
+
+    fn open_stream(&mut self) {
+        self.reopen = None;
+        let (events_tx, events) = mpsc::channel(EVENT_QUEUE);
+        let request = stream::Request {
+            source: self.incarnation.source.clone(),
+            flavor: self.incarnation.flavor,
+            location: self.engine.stream_location().clone(),
+            by_gtid: self.incarnation.config.enable_gtid,
+            server_id: match self.incarnation.config.server_id {
+                0 => stream::server_id(&self.incarnation.context.id, &self.incarnation.source_facts),
+                given => given,
+            },
+            replica_uuid: stream::replica_uuid(
+                self.incarnation.context.cluster_id.as_str(),
+                &self.incarnation.context.id,
+            ),
+        };
+        self.tasks.spawn("binlog", stream::read(request, events_tx));
+        self.events = Some(events);
+    }
+
+    /// Executes everything the engine asks for.
+    fn execute(&mut self) -> Result<(), Leave> {
+        while let Some(command) = self.engine.poll() {
+            match command {
+                Command::OpenLane { lane } => self.open_lane(lane),
+                Command::Run { lane, batch } => self.give(lane, Job::Run(batch)),
+                Command::IdleProgress { lane, batch, progress, structures } => {
+                    self.give(lane, Job::IdleProgress { batch, progress, structures });
+                }
+                Command::Ddl(command) => self.give(command.lane, Job::Ddl(command)),
+                Command::SkipDdl(skip) => self.give(skip.lane, Job::SkipDdl(skip)),
+                // the service lives as long as this driver
+                Command::ReadSource { table } => drop(self.questions.send((Side::Source, table))),
+                Command::ReadTarget { table } => drop(self.questions.send((Side::Target, table))),
+                Command::Report(_) => self.show(),
+                Command::Drained => self.drained = true,
+            }
+        }
+        Ok(())
+    }
+
+    fn open_lane(&mut self, number: u16) {
+        let resume = &self.incarnation.takeover.taken.resume;
+        let row = self.rows.get(&number).cloned().unwrap_or_else(|| {
+            let target = &self.incarnation.target;
+            LaneRow::first(number, target.cluster_id.clone(), target.epoch, resume.slicing)
+        });
+        let lane = Lane::new(Arc::clone(&self.incarnation.target), number, &self.incarnation.takeover);
+        let (jobs_tx, jobs) = mpsc::channel(JOB_QUEUE);
+        let task = LaneTask::new(lane, row, Arc::clone(&self.shared), self.lane_answers.0.clone());
+        self.tasks.spawn("lane", task.run(jobs));
+        self.lanes.insert(number, jobs_tx);
+    }
+
+    fn give(&mut self, lane: u16, job: Job) {
+        let Some(jobs) = self.lanes.get(&lane) else {
+            warn!(lane, "the engine gave work to a lane that is not open");
+            return;
+        };
+        // a lane that has ended has said why, and that ends the run
+        if jobs.try_send(job).is_err() {
+            info!(lane, "a lane takes no more work");
+        }
+    }
+
+    /// Shows users and the leader where we are.
+    fn show(&mut self) {
+        let status = self.engine.status();
+        let source = self.source_end.borrow().clone();
+        let view = status::view(&status, &source, clock::wall(), clock::monotonic_ms(), &mut self.rates);
+        let progress = status::progress(&status);
+        let used = config::used_up(&self.wish.borrow().operators, &progress.location.position);
+        self.incarnation.context.cell.update(|cell| {
+            cell.unit_view = UnitView::Sync(view);
+            cell.progress = progress;
+            cell.consumed_operators = used;
+        });
+    }
+
+    async fn close(self, killed: bool) {
+        if killed {
+            self.shared.kill.cancel();
+        }
+        let Self { tasks, lanes, events, questions, lane_answers, structure_answers, source_end, .. } = self;
+        drop((lanes, events, questions, lane_answers, structure_answers, source_end));
+        tasks.finish().await;
+    }
+}
