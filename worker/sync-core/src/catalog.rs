@@ -180,6 +180,14 @@ impl Catalog {
         })
     }
 
+    /// True when a table of another source schema that was seen goes to the same target schema.
+    pub fn is_schema_shared(&self, schema: &str, target: &str) -> bool {
+        self.routes.values().any(|route| match route {
+            Route::Ignored => false,
+            Route::To(routed) => routed.source.schema != schema && routed.target.schema == target,
+        })
+    }
+
     fn resource(&mut self, name: (String, Option<String>)) -> Resource {
         let next = Resource(self.resources.len() as u32);
         *self.resources.entry(name).or_insert(next)

@@ -36,6 +36,21 @@ impl Handover {
         }
     }
 
+    /// True when no row of `table` at `end` applies: the snapshot read all of them later.
+    pub fn holds_all(&self, table: &TableName, end: &BinlogPosition) -> bool {
+        let oldest = match self.tests.get(table) {
+            Some(SkipTest::Single(position) | SkipTest::Safe { oldest: position, .. }) => Some(position),
+            Some(SkipTest::ByChunk { chunks, .. }) => chunks.iter().map(|(_, position)| position).min(),
+            None => None,
+        };
+        oldest.is_some_and(|oldest| end <= oldest)
+    }
+
+    /// True when the snapshot was taken after a DDL at `end`: the copy and its structure have it already.
+    pub fn holds_ddl(&self, table: &TableName, end: &BinlogPosition) -> bool {
+        self.tests.get(table).and_then(SkipTest::newest).is_some_and(|newest| end <= newest)
+    }
+
     /// What of a change at `end` applies; `None`: all of it, as for any other table.
     pub fn applies(
         &self,

@@ -74,7 +74,8 @@ impl Default for Limits {
 pub struct Merges {
     /// Targets known to have several source tables, of this source or of several.
     pub targets: BTreeSet<TableName>,
-    /// The task merges tables across sources (`shard-mode`): every target whose name a route changed counts as merged.
+    /// The task merges tables across sources (`shard-mode`): every target counts as merged, since what other sources
+    /// feed is not known here.
     pub across_sources: bool,
 }
 

@@ -75,6 +75,9 @@ impl Engine {
                 let pieces = split(&statement, &text.schema)
                     .map_err(|cause| self.ddl_error(&Error::ParseDdl(cause), &text.sql))?;
                 for piece in &pieces {
+                    if self.is_in_snapshot(piece) {
+                        continue;
+                    }
                     if instead.is_none() {
                         parts.extend(self.part(piece, &text.sql)?);
                     }
@@ -164,6 +167,12 @@ impl Engine {
         uses.sort_unstable();
         uses.dedup();
         uses
+    }
+
+    /// The snapshot read the table after this DDL.
+    fn is_in_snapshot(&self, piece: &Piece) -> bool {
+        let end = self.source.stream.event_end();
+        piece.tables().any(|(_, table)| self.handover.holds_ddl(&table, end))
     }
 
     /// The source's structures follow every piece about a replicated table, executed or not.

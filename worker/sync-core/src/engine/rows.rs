@@ -105,6 +105,10 @@ impl Engine {
             self.count_only(rows, table, src_ts)?;
             return Ok(Flow::Done);
         }
+        if self.handover.holds_all(&routed.source, self.source.stream.event_end()) {
+            self.counters.n_rows_filtered += self.count_only(rows, table, src_ts)?;
+            return Ok(Flow::Done);
+        }
         if !rows.image_is_full() {
             return Err(self.error(&Error::PartialImage { table: routed.source.clone() }));
         }

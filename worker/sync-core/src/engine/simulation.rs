@@ -445,7 +445,7 @@ fn note(command: Command) -> Option<Todo> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_crashes_and_any_order_of_commits_equal_serial_execution(

@@ -696,3 +696,57 @@ fn a_window_full_of_one_transaction_is_an_error_and_not_a_standstill() {
     let stop = script.run(&binlog).unwrap_err();
     assert_eq!(stop.report.code, 60022);
 }
+
+#[test]
+fn a_ddl_before_the_copy_of_its_table_is_in_the_copy() {
+    let mut binlog = Binlog::new(Shape::MariaDb);
+    binlog.begin();
+    binlog.table_map(1, &t(), 1);
+    binlog.insert(1, &[vec![Some(1)]]);
+    binlog.commit();
+    binlog.statement("s", "ALTER TABLE t ADD COLUMN v INT");
+    let copied_to = dm_model::BinlogPosition::new(super::testbed::FILE, binlog.end);
+    one_insert(&mut binlog, &t(), 2);
+    let config = config(Shape::MariaDb);
+    let mut start = start(Shape::MariaDb, &config);
+    start.handover = vec![(t(), crate::chunk::skip::SkipTest::Single(copied_to))];
+    let structure = Some(std::sync::Arc::new(structure(CREATE)));
+    start.structures =
+        vec![crate::batch::StoredStructure { table: t(), from_unit: dm_fence::UnitNumber(0), structure }];
+    let mut script = Script::new(config, start, CREATE);
+    script.run(&binlog).unwrap();
+    expect![[r#"
+        open lane 0
+        report 0
+        lane 0 idle low 0 at 4, 0 structures
+        read target `s`.`t`
+        lane 0 run units 3 above 2 at 244: +["2", "NULL"]
+        lane 0 idle low 3 at 383, 0 structures
+        report 3
+        drained
+    "#]]
+    .assert_eq(&script.log);
+}
+
+#[test]
+fn merging_across_sources_makes_every_target_a_shared_one() {
+    let mut binlog = Binlog::new(Shape::MariaDb);
+    binlog.statement("s", "DROP DATABASE s");
+    binlog.statement("s", "CREATE TABLE t (id INT NOT NULL, v INT, PRIMARY KEY (id))");
+    binlog.statement("s", "DROP TABLE t");
+    binlog.statement("s", "RENAME TABLE t TO u");
+    let merges = Merges { across_sources: true, ..Merges::default() };
+    check(
+        Config { merges, ..config(Shape::MariaDb) },
+        &binlog,
+        expect![[r#"
+            open lane 0
+            report 0
+            lane 0 idle low 0 at 4, 0 structures
+            lane 0 ddl 2.0 `CREATE TABLE IF NOT EXISTS `s`.`t` (id INT NOT NULL, v INT, PRIMARY KEY (id))` done [2] structures [`s`.`t`]
+            lane 0 skip ddl 3
+            lane 0 idle low 3 at 304, 0 structures
+            stop [code=60021:class=sync-unit:scope=upstream:level=high], Message: startLocation: [position: (mysql-bin.000001, 342), gtid-set: 0-1-3], endLocation: [position: (mysql-bin.000001, 395), gtid-set: 0-1-4], origin SQL: [RENAME TABLE t TO u]: table `s`.`t` shares its target `s`.`t` with other tables, Workaround: change the target by hand so that it fits all source tables, then `binlog skip` this statement on each source
+        "#]],
+    );
+}

@@ -83,7 +83,10 @@ impl Engine {
     fn merged(&mut self, piece: &Piece, sql: &str) -> Result<Fate, Stop> {
         if let Some(schema) = piece.database() {
             let target = self.config.router.route_schema(schema).map_err(|error| self.ddl_route(error, sql))?;
-            let is_shared = self.config.merges.across_sources && target != schema;
+            let merges = &self.config.merges;
+            let is_shared = merges.across_sources
+                || merges.targets.iter().any(|table| table.schema == target)
+                || self.catalog.is_schema_shared(schema, &target);
             return Ok(match piece.kind() {
                 StatementKind::DropDatabase | StatementKind::AlterDatabase if is_shared => Fate::Skip,
                 _ => Fate::Run,
@@ -91,9 +94,10 @@ impl Engine {
         }
         for table in changed_tables(piece) {
             let Some(target) = self.target_of(&table, sql)? else { continue };
-            let is_renamed = self.config.merges.across_sources && target != table;
-            if !is_renamed && !self.config.merges.targets.contains(&target) && !self.catalog.is_shared(&table, &target)
-            {
+            let merges = &self.config.merges;
+            let is_shared =
+                merges.across_sources || merges.targets.contains(&target) || self.catalog.is_shared(&table, &target);
+            if !is_shared {
                 continue;
             }
             return match piece.kind() {
