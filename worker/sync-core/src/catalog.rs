@@ -3,6 +3,8 @@
 //! Everything is decided once per table and kept until a DDL changes it. Never asks by itself: what is missing is told
 //! to the caller, who asks.
 
+#![allow(clippy::result_large_err, reason = "an error comes once in a run")]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,

@@ -188,7 +188,7 @@ mod tests {
             let GtidSet::MariaDb(set) = GtidSet::parse(Flavor::MariaDb, &format!("0-1-{seq}")).unwrap() else {
                 panic!()
             };
-            Gtid::MariaDb(set.iter().next().unwrap().clone())
+            Gtid::MariaDb(*set.iter().next().unwrap())
         };
         let boundary =
             |seq, offset| Some(Boundary { position: BinlogPosition::new("b.000001", offset), gtid: Some(gtid(seq)) });

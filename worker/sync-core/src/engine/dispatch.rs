@@ -13,12 +13,15 @@ use crate::{
 };
 
 impl Engine {
+    /// How long ready rows wait for a busy lane before they get one of their own.
+    const PATIENCE_MS: i64 = 50;
+
     pub(super) fn dispatch(&mut self, now: UnixMillis) {
         if self.lanes.n_open() == 0 && !self.lanes.is_opening() {
             self.open_lane();
         }
         while self.start_ddl(now) || self.start_fold(now) {}
-        self.open_lane_if_it_pays();
+        self.open_lane_if_it_pays(now);
         self.keep_rows_up_to_date(now);
         self.report(now);
     }
@@ -79,11 +82,12 @@ impl Engine {
         self.commands.push_back(command);
     }
 
-    /// A single free lane takes whatever is ready; a further one only what is worth a commit of its own.
+    /// The first lane takes whatever is ready; a further one what is worth a commit of its own, or has waited.
     fn start_fold(&mut self, now: UnixMillis) -> bool {
         let Some(lane) = self.lanes.free() else { return false };
         let limits = &self.config.limits;
-        let worth = if self.lanes.n_folding() == 0 { 1 } else { (limits.batch_rows / 4).max(1) };
+        let worth =
+            if self.lanes.n_folding() == 0 || self.has_waited(now) { 1 } else { (limits.batch_rows / 4).max(1) };
         if self.pipeline.graph.n_ready_rows() < worth {
             return false;
         }
@@ -129,14 +133,19 @@ impl Engine {
         self.commands.push_back(Command::Run { lane, batch });
     }
 
-    /// One more lane, when a full fold waits that no open lane can take, or when the open ones are busy with DDL.
-    fn open_lane_if_it_pays(&mut self) {
+    /// Nothing was handed to any lane for a while: the lanes are busy with something long.
+    fn has_waited(&self, now: UnixMillis) -> bool {
+        self.clock.progress_at.is_some_and(|last| now.0 - last.0 >= Self::PATIENCE_MS)
+    }
+
+    /// One more lane, when a full fold waits that no open lane can take, or when the open ones are busy for long.
+    fn open_lane_if_it_pays(&mut self, now: UnixMillis) {
         if self.lanes.free().is_some() || self.lanes.is_opening() {
             return;
         }
         let n_waiting = self.pipeline.graph.n_ready_rows();
-        let only_ddl = self.lanes.n_folding() == 0 && n_waiting > 0;
-        if only_ddl || n_waiting >= self.config.limits.batch_rows.max(1) {
+        let is_kept_waiting = n_waiting > 0 && (self.lanes.n_folding() == 0 || self.has_waited(now));
+        if is_kept_waiting || n_waiting >= self.config.limits.batch_rows.max(1) {
             self.open_lane();
         }
     }

@@ -188,7 +188,7 @@ impl Engine {
     }
 
     fn announce_mariadb(&mut self, event: &MariaDbGtid<'_>) -> Result<(), Stop> {
-        self.announce(Some(Gtid::MariaDb(event.id.clone())))?;
+        self.announce(Some(Gtid::MariaDb(event.id)))?;
         if event.opens_transaction() {
             self.source.stream.open();
         }
