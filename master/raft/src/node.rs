@@ -45,6 +45,9 @@ use crate::{
     types::Raft,
 };
 
+/// Time each task has to end at a shutdown.
+const SHUTDOWN: Duration = Duration::from_millis(300);
+
 /// One dm-master's part in the Raft group.
 #[derive(Clone)]
 pub struct Node {
@@ -127,10 +130,11 @@ impl Node {
             tracing::warn!(%error, "raft did not stop cleanly");
         }
         let tasks = std::mem::take(&mut *self.shared.tasks.lock().unwrap_or_else(PoisonError::into_inner));
-        for task in tasks {
-            task.abort();
-            // Aborted or ended by itself.
-            let _ = task.await;
+        for mut task in tasks {
+            // Connections end by themselves when their peers let go; they are not waited for.
+            if tokio::time::timeout(SHUTDOWN, &mut task).await.is_err() {
+                task.abort();
+            }
         }
         let log = self.shared.peers.log().clone();
         if tokio::task::spawn_blocking(move || log.close()).await.is_err() {

@@ -16,6 +16,7 @@ use openraft::{
         TransferLeaderRequest, VoteRequest,
     },
 };
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::Peers;
@@ -35,6 +36,8 @@ const PROMOTE_WAIT: Duration = Duration::from_secs(5);
 pub(crate) struct Service {
     pub(crate) raft: Raft,
     pub(crate) peers: Arc<Peers>,
+    /// Ends streams of entries, which would keep connections to a stopped node open.
+    pub(crate) stop: CancellationToken,
 }
 
 impl Service {
@@ -111,11 +114,12 @@ fn append_reply(result: Appended) -> pb::AppendReply {
 fn requests(
     peers: Arc<Peers>,
     messages: Streaming<pb::AppendRequest>,
+    stop: CancellationToken,
 ) -> impl Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + 'static {
     futures::stream::unfold(messages, move |mut messages| {
-        let peers = Arc::clone(&peers);
+        let (peers, stop) = (Arc::clone(&peers), stop.clone());
         async move {
-            let message = messages.next().await?;
+            let message = stop.run_until_cancelled(messages.next()).await??;
             let request = message
                 .map_err(|status| status.to_string())
                 .and_then(|message| Service::append_request(message).map_err(|error| error.to_string()));
@@ -167,7 +171,7 @@ impl RaftPeer for Service {
         let mut messages = request.into_inner();
         let opening = messages.message().await?.ok_or_else(|| Status::invalid_argument("stream without header"))?;
         self.peers.admit(&opening.header).await?;
-        let results = self.raft.stream_append(requests(Arc::clone(&self.peers), messages));
+        let results = self.raft.stream_append(requests(Arc::clone(&self.peers), messages, self.stop.clone()));
         let replies: Self::AppendStreamStream =
             Box::pin(results.map(|result| result.map(append_reply).map_err(unavailable)));
         Ok(self.peers.reply(replies))

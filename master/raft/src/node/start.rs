@@ -76,7 +76,7 @@ pub(super) async fn open(options: Options) -> Result<Node, Error> {
     let stop = CancellationToken::new();
     let (shown, leadership) = watch::channel(Leadership::NoLeader { since: Instant::now() });
     let disk = Arc::new(Disk::new(&directory, options.disk));
-    let service = Service { raft: raft.clone(), peers: Arc::clone(&peers) };
+    let service = Service { raft: raft.clone(), peers: Arc::clone(&peers), stop: stop.clone() };
     let tasks = vec![
         tokio::spawn(serve(listener, service, options.server_tls.clone(), stop.clone())?),
         tokio::spawn(leadership::watch_leadership(
@@ -296,13 +296,10 @@ fn serve(
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let serving = server.add_service(service).serve_with_incoming(incoming);
+    let serving = server.add_service(service).serve_with_incoming_shutdown(incoming, stop.cancelled_owned());
     Ok(async move {
-        tokio::select! {
-            () = stop.cancelled() => {}
-            result = serving => if let Err(error) = result {
-                tracing::error!(%error, "the peer service ended");
-            }
+        if let Err(error) = serving.await {
+            tracing::error!(%error, "the peer service ended");
         }
     })
 }
