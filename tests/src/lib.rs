@@ -2,6 +2,10 @@
 //!
 //! The cases are in `cases/`. Everything started here ends with the value that stands for it.
 
+pub mod cluster;
+pub mod process;
+pub mod rows;
 pub mod server;
+pub mod wait;
 
 pub use server::{MariaDb, MySql, Server, ServerKind, ServerOptions};
