@@ -1,0 +1,113 @@
+//! What there is to copy: the source's tables, their structures, and how each is split.
+//!
+//! Owns the questions to the source; what follows from the answers is dm-sync-core's. Views, sequences and tables that the
+//! block-allow list leaves out are never seen by the rest.
+
+use dm_config::subtask::Rules;
+use dm_ddl::{
+    SqlMode,
+    table::{Table, parse_create},
+};
+use dm_model::TableName;
+use dm_mysql::schema::{self, TableEntry};
+use dm_sync_core::chunk::{Chunk, ChunkKey, Estimate, Order, from_bounds, probe::Probes, select, split_integers};
+use mysql_async::{Conn, Row, Value, prelude::Queryable};
+use tracing::warn;
+
+use super::{error::Error, options::Options};
+
+/// `lower_key` and `upper_key` hold this much.
+pub(super) const MAX_KEY_BYTES: usize = 3072;
+
+/// Engines whose reads belong to no view; as targets they cannot roll back.
+const NOT_TRANSACTIONAL: [&str; 9] =
+    ["MyISAM", "Aria", "MEMORY", "CSV", "ARCHIVE", "BLACKHOLE", "MRG_MYISAM", "FEDERATED", "Columnstore"];
+
+/// True when the engine ignores transactions.
+pub(super) fn is_not_transactional(engine: &str) -> bool {
+    NOT_TRANSACTIONAL.iter().any(|known| known.eq_ignore_ascii_case(engine))
+}
+
+/// The tables that the rules let through, by name.
+pub(super) async fn list(conn: &mut Conn, rules: &Rules) -> Result<Vec<TableEntry>, Error> {
+    let all = schema::tables(conn, None).await?;
+    Ok(all.into_iter().filter(|entry| entry.is_table() && rules.block_allow.allows_table(&entry.name)).collect())
+}
+
+/// Schemas that the rules let through: a table may come into each later.
+pub(super) async fn schemas(conn: &mut Conn, rules: &Rules) -> Result<Vec<String>, Error> {
+    let all = schema::schemas(conn).await?;
+    Ok(all.into_iter().filter(|schema| rules.block_allow.allows_schema(schema)).collect())
+}
+
+/// The source's statement for a table and what it says; `None` when the table is gone.
+pub(super) async fn structure(conn: &mut Conn, table: &TableName) -> Result<Option<(String, Table)>, Error> {
+    let Some(sql) = schema::create_table(conn, table).await? else { return Ok(None) };
+    let structure = parse(table, &sql)?;
+    Ok(Some((sql, structure)))
+}
+
+pub(super) fn parse(table: &TableName, create_sql: &str) -> Result<Table, Error> {
+    let parsed = parse_create(create_sql, SqlMode::default());
+    parsed.map(|(_, _, structure)| structure).map_err(|source| Error::Structure { table: table.clone(), source })
+}
+
+/// True when rows read by one structure mean the same by the other; options and counters do not matter.
+pub(super) fn same_rows(a: &Table, b: &Table) -> bool {
+    a.columns == b.columns && a.indexes == b.indexes && a.foreign_keys == b.foreign_keys && a.charset == b.charset
+}
+
+/// Splits a table; the connection's view answers.
+pub(super) async fn split(
+    conn: &mut Conn,
+    table: &TableName,
+    structure: &Table,
+    entry: &TableEntry,
+    options: &Options,
+) -> Result<Vec<Chunk>, Error> {
+    if entry.engine.as_deref().is_some_and(is_not_transactional) {
+        warn!(%table, engine = ?entry.engine, "the source table belongs to no consistent view: do not write to it while it is copied");
+    }
+    let Some(key) = ChunkKey::of(structure) else { return Ok(vec![Chunk::ALL]) };
+    let estimate = Estimate { n_rows: entry.rows, n_bytes: entry.data_bytes };
+    let chunk_bytes = options.chunk_bytes_of(estimate);
+    let failed = |source| Error::Plan { table: table.clone(), source };
+    let filter = options.filter.as_deref();
+    if key.order == Order::Integer {
+        let row = ask(conn, select::min_max(table, structure, &key, filter)).await?;
+        let numbers: Option<Vec<i128>> = row.as_ref().and_then(|row| {
+            values(row).into_iter().map(|value| std::str::from_utf8(value?).ok()?.parse().ok()).collect()
+        });
+        let min_max = match numbers.as_deref() {
+            Some([min, max]) => Some((*min, *max)),
+            Some(_) | None => None,
+        };
+        return Ok(split_integers(min_max, estimate, chunk_bytes));
+    }
+    if estimate.n_bytes <= chunk_bytes {
+        return Ok(vec![Chunk::ALL]);
+    }
+    let mut probes = Probes::new(table, structure, &key, filter, estimate.chunk_rows(chunk_bytes));
+    while let Some(question) = probes.question() {
+        let row = ask(conn, question).await?;
+        let row = row.as_ref().map(values);
+        probes.answer(row.as_deref()).map_err(failed)?;
+    }
+    // A bound that cannot be stored joins its neighbours.
+    let bounds = probes.finish().into_iter().filter_map(|chunk| chunk.upper);
+    Ok(from_bounds(bounds.filter(|bound| bound.encode().len() <= MAX_KEY_BYTES).collect()))
+}
+
+/// The texts of a row; `None` is NULL.
+pub(super) fn values(row: &Row) -> Vec<Option<&[u8]>> {
+    let value = |column: usize| match row.as_ref(column) {
+        Some(Value::Bytes(bytes)) => Some(bytes.as_slice()),
+        // The text protocol knows nothing else.
+        Some(_) | None => None,
+    };
+    (0..row.len()).map(value).collect()
+}
+
+async fn ask(conn: &mut Conn, question: Vec<u8>) -> Result<Option<Row>, Error> {
+    conn.query_first(question).await.map_err(Error::Read)
+}
