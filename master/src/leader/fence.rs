@@ -1,0 +1,101 @@
+//! Taking subtasks from owners that do not answer: a new token that belongs to nobody is shown to the target, and only
+//! then is the operator told that the subtask has stopped.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use dm_config::{SourceConfig, SubtaskConfig, TaskConfig};
+use dm_fence::{Consistency, Slicing};
+use dm_model::{ClusterId, Epoch, Flavor, SubtaskId};
+use dm_mysql::{
+    Connector, Purpose,
+    fence::{FenceTarget, TakeoverOptions, remove_meta, take_over},
+};
+use dm_state::{Command, Reply, State, command::FenceOff};
+use tokio::time::timeout;
+use tracing::info;
+
+use super::Leading;
+use crate::{context::Context, error::Error};
+
+/// A target that does not answer for this long fails the request; killing and waiting for locks is in it.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// What a worker that comes first writes. Rows that exist keep their own.
+const SLICING: Slicing = Slicing { consistency: Consistency::Transaction, slice_rows: 20_000 };
+
+/// Whether rows of another cluster may be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Foreign {
+    Refuse,
+    TakeOver,
+}
+
+/// What is done in the target once it is ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    Nothing,
+    RemoveMeta,
+}
+
+/// Takes the subtasks from their owners, in the state and in the target. The result has one entry per subtask.
+pub async fn fence_off(
+    context: &Context,
+    leading: &Leading,
+    subtasks: &[SubtaskId],
+    foreign: Foreign,
+    then: Then,
+) -> Result<BTreeMap<SubtaskId, Result<(), Error>>, Error> {
+    let done = leading.propose(Command::FenceOff(FenceOff { subtasks: subtasks.to_vec() })).await?;
+    let Reply::Assigned(grants) = done.reply else { return Err(Error::LeadershipLost) };
+    let state = leading.cluster.local();
+    let mut results = BTreeMap::new();
+    for grant in grants {
+        let result = show(context, &state, &grant.subtask, grant.epoch, foreign, then).await;
+        if result.is_ok() {
+            info!(subtask = %grant.subtask, epoch = %grant.epoch, "target fenced off");
+        }
+        results.insert(grant.subtask, result);
+    }
+    Ok(results)
+}
+
+async fn show(
+    context: &Context,
+    state: &State,
+    id: &SubtaskId,
+    epoch: Epoch,
+    foreign: Foreign,
+    then: Then,
+) -> Result<(), Error> {
+    let target = target(context, state, id, epoch)?;
+    let options = TakeoverOptions { n_lanes: 1, slicing: SLICING, from_foreign_cluster: foreign == Foreign::TakeOver };
+    let work = async {
+        take_over(&target, options).await?;
+        match then {
+            Then::Nothing => Ok(()),
+            Then::RemoveMeta => remove_meta(&target).await,
+        }
+    };
+    match timeout(LIMIT, work).await {
+        Ok(result) => Ok(result?),
+        Err(_) => Err(Error::TargetSilent { task: id.task.clone(), seconds: LIMIT.as_secs() }),
+    }
+}
+
+fn target(context: &Context, state: &State, id: &SubtaskId, epoch: Epoch) -> Result<FenceTarget, Error> {
+    let unknown = || dm_state::Rejection::SubtasksUnknown { task: id.task.clone(), sources: vec![id.source.clone()] };
+    let subtask = state.subtask(id).ok_or_else(unknown)?;
+    let source = state.source(&id.source).ok_or_else(unknown)?;
+    let (task, _) = TaskConfig::parse(subtask.config.as_str())?;
+    let (source, _) = SourceConfig::parse(source.config.as_str())?;
+    let config = SubtaskConfig::resolve(&task, &source, context.secret_key.as_ref())?;
+    Ok(FenceTarget::new(
+        &Connector::new(&config.target, Purpose::Lane),
+        config.meta_schema.clone(),
+        id.clone(),
+        state.cluster_id().cloned().unwrap_or_else(|| ClusterId(String::new())),
+        epoch,
+        uuid::Uuid::new_v4().to_string(),
+        config.flavor.unwrap_or(Flavor::MySql),
+    ))
+}

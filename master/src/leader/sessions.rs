@@ -1,0 +1,184 @@
+//! Which sessions this leader hears, when it heard them last, and whom to wake when something is to be pushed.
+//!
+//! Never ends a session: it gives facts to the planner, and a committed command ends it. Lives in memory; a new leader
+//! starts with timers of its own.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use dm_model::{SessionId, SourceId};
+use dm_state::{
+    State,
+    scheduler::{
+        Expiry, Facts, Heard, Millis, Redial, Silence, Ttl, expire_decision,
+        expiry::Cause,
+        view::{Health, SessionFacts},
+    },
+};
+use tokio::sync::Notify;
+
+#[derive(Debug)]
+pub struct Sessions {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    timers_since: Millis,
+    next_stream: u64,
+    live: BTreeMap<SessionId, Live>,
+    /// Sources being moved away: the revision of the first assignments that left them out.
+    told_to_drain: BTreeMap<SourceId, u64>,
+}
+
+#[derive(Debug)]
+struct Live {
+    stream: u64,
+    heard: Heard,
+    silence: Silence,
+    wake: Arc<Notify>,
+}
+
+/// One stream of a session. A newer stream of the same session makes an older one end.
+#[derive(Debug, Clone)]
+pub struct Stream {
+    pub session: SessionId,
+    number: u64,
+    /// Something may be new for this session, or this stream was replaced.
+    pub wake: Arc<Notify>,
+}
+
+impl Sessions {
+    pub fn new(now: Millis) -> Self {
+        Self {
+            inner: Mutex::new(Inner {
+                timers_since: now,
+                next_stream: 1,
+                live: BTreeMap::new(),
+                told_to_drain: BTreeMap::new(),
+            }),
+        }
+    }
+
+    /// A stream of a session begins; it counts as heard.
+    pub fn attach(&self, session: SessionId, now: Millis) -> Stream {
+        let mut inner = self.lock();
+        let number = inner.next_stream;
+        inner.next_stream += 1;
+        let wake = Arc::new(Notify::new());
+        let live = Live { stream: number, heard: Heard::At(now), silence: Silence::Quiet, wake: Arc::clone(&wake) };
+        if let Some(older) = inner.live.insert(session, live) {
+            older.wake.notify_one();
+        }
+        Stream { session, number, wake }
+    }
+
+    /// Whether a stream is still the one of its session.
+    pub fn is_current(&self, stream: &Stream) -> bool {
+        self.lock().live.get(&stream.session).is_some_and(|live| live.stream == stream.number)
+    }
+
+    pub fn heard(&self, stream: &Stream, now: Millis) {
+        if let Some(live) = self.lock().live.get_mut(&stream.session) {
+            live.heard = Heard::At(now);
+            live.silence = Silence::Quiet;
+        }
+    }
+
+    /// A stream ended without a goodbye. False: a newer one has taken its place, and nothing is broken.
+    pub fn broken(&self, stream: &Stream, now: Millis) -> bool {
+        let mut inner = self.lock();
+        match inner.live.get_mut(&stream.session).filter(|live| live.stream == stream.number) {
+            Some(live) => {
+                live.silence = Silence::Broken { at: now, redial: Redial::Pending };
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// What dialling the worker gave after its stream broke.
+    pub fn redialled(&self, stream: &Stream, result: Redial) {
+        if let Some(live) = self.lock().live.get_mut(&stream.session).filter(|live| live.stream == stream.number)
+            && let Silence::Broken { redial, .. } = &mut live.silence
+        {
+            *redial = result;
+        }
+    }
+
+    pub fn wake(&self, sessions: &BTreeSet<SessionId>) {
+        let inner = self.lock();
+        for live in sessions.iter().filter_map(|session| inner.live.get(session)) {
+            live.wake.notify_one();
+        }
+    }
+
+    pub fn wake_all(&self) {
+        for live in self.lock().live.values() {
+            live.wake.notify_one();
+        }
+    }
+
+    /// This process stood still for so long that what it did not hear proves nothing.
+    pub fn restart_timers(&self, now: Millis) {
+        let mut inner = self.lock();
+        inner.timers_since = now;
+        for live in inner.live.values_mut() {
+            live.heard = Heard::NotSince(now);
+        }
+    }
+
+    /// The health of every session in the state, and those to give up with the cause. Forgets sessions that ended.
+    pub fn facts(&self, state: &State, now: Millis, ttl: &Ttl) -> (Facts, Vec<(SessionId, Cause)>) {
+        let mut inner = self.lock();
+        inner.live.retain(|session, live| {
+            let lives = state.session(*session).is_some();
+            if !lives {
+                live.wake.notify_one();
+            }
+            lives
+        });
+        let mut facts = Facts::default();
+        let mut lost = Vec::new();
+        for session in state.sessions() {
+            let (heard, silence) = inner
+                .live
+                .get(&session.id)
+                .map_or((Heard::NotSince(inner.timers_since), Silence::Quiet), |live| (live.heard, live.silence));
+            let health = match expire_decision(heard, silence, now, ttl) {
+                Expiry::Alive { .. } => Health::Healthy,
+                Expiry::Suspect { .. } => Health::Suspect,
+                Expiry::Expired(cause) => {
+                    lost.push((session.id, cause));
+                    Health::Lost
+                }
+            };
+            facts.sessions.insert(session.id, SessionFacts { health, capacity: None });
+        }
+        (facts, lost)
+    }
+
+    /// Assignments of `revision` were made for a session: notes which draining sources they left out.
+    pub fn told(&self, state: &State, session: SessionId, revision: u64) {
+        let mut inner = self.lock();
+        inner.told_to_drain.retain(|source, _| state.source(source).is_some_and(|source| source.moving_to.is_some()));
+        for source in state.sources_on(session).filter(|source| source.moving_to.is_some()) {
+            inner.told_to_drain.entry(source.id.clone()).or_insert(revision);
+        }
+    }
+
+    pub fn told_to_drain(&self) -> BTreeMap<SourceId, u64> {
+        self.lock().told_to_drain.clone()
+    }
+
+    /// Whether the session has been heard by this leader at all.
+    pub fn is_attached(&self, session: SessionId) -> bool {
+        self.lock().live.get(&session).is_some_and(|live| matches!(live.silence, Silence::Quiet))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
