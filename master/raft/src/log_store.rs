@@ -354,6 +354,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> Result<(), io::Error> {
+        if last_log_id >= self.facts().last {
+            return Ok(());
+        }
         let from = last_log_id.map_or(0, |id| id.index + 1);
         let until = {
             let mut facts = self.facts();
