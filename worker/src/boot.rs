@@ -71,6 +71,7 @@ async fn run(config: Resolved) -> Result<()> {
     let tasks = Tasks::new();
     let metrics = Metrics::new();
     let board = Board::new();
+    metrics.register(|registry| crate::metrics::register(registry, config.name.clone(), board.clone()));
     let listener = serve::listen(&config.worker_addr).await?;
     info!(name = %config.name, addr = %config.worker_addr, version = version::VERSION, "dm-worker starts");
     let identity = Identity {

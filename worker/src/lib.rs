@@ -6,6 +6,7 @@
 pub mod assignment;
 pub mod boot;
 pub mod flags;
+pub mod metrics;
 pub mod session;
 pub mod status;
 pub mod supervisor;
