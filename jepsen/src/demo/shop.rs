@@ -59,6 +59,8 @@ impl Shop {
     pub async fn fill(&self, opts: Opts, n_shard_rows: u64) -> Result<u64> {
         let mut conn = connect(opts.clone()).await?;
         conn.query_drop(format!("CREATE DATABASE {} CHARACTER SET utf8mb4", self.schema)).await?;
+        // The sequence engine's tables need a schema too.
+        conn.query_drop(format!("USE {}", self.schema)).await?;
         for shard in self.shards {
             conn.query_drop(format!("CREATE TABLE {} ({ORDERS})", self.orders(shard))).await?;
         }

@@ -116,6 +116,8 @@ async fn execute(conn: &mut Conn, sql: &str) -> Result<u64> {
         n_rows += result.affected_rows();
         result.for_each(drop).await?;
     }
+    // An error of a later statement ends the loop and is told only here.
+    result.drop_result().await?;
     Ok(n_rows)
 }
 
@@ -209,7 +211,7 @@ impl Script {
                 self.counts.n_inserts += 1;
                 let what = self.text();
                 let n_copies = self.random.random_range(1..=2);
-                let row = format!("({kind}, {what}, TIMESTAMP'2025-01-01' + INTERVAL {kind} SECOND, NULL)");
+                let row = format!("({kind}, {what}, TIMESTAMP'2025-01-01 00:00:00' + INTERVAL {kind} SECOND, NULL)");
                 format!("INSERT INTO {events} VALUES {}", vec![row; n_copies].join(", "))
             }
             2 => {
