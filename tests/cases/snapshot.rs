@@ -1,0 +1,383 @@
+//! The full copy on real servers: what arrives equals what is there, also when it is interrupted or taken over.
+//!
+//! Source and target are schemas of one server (`src` is routed to `dst`), so that the server itself compares them.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use dm_config::{SourceConfig, SubtaskConfig, TaskConfig};
+use dm_model::{ClusterId, Epoch, Stage};
+use dm_sync_core::chunk::skip::SkipTest;
+use dm_tests::{Server, ServerKind, ServerOptions};
+use dm_worker::{
+    assignment::Assignment,
+    status::{Board, UnitView},
+    unit::{
+        Context, Leave, Stop, UnitEnd,
+        incarnation::Incarnation,
+        snapshot::{self, Handover},
+    },
+};
+use mysql_async::{Conn, Row, prelude::Queryable};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+struct Bench {
+    server: Server,
+    board: Board,
+    /// Lines of the `mydumpers` section.
+    dump: &'static str,
+}
+
+/// A run under an epoch.
+struct Run {
+    stop: Stop,
+    ended: JoinHandle<Result<Handover, Leave>>,
+}
+
+impl Bench {
+    async fn start(kind: ServerKind, dump: &'static str) -> Result<Self> {
+        let server = Server::start(kind, ServerOptions::default()).await?;
+        let bench = Self { server, board: Board::new(), dump };
+        bench.run_sql(&["CREATE DATABASE src"]).await?;
+        Ok(bench)
+    }
+
+    async fn conn(&self) -> Result<Conn> {
+        let mut conn = self.server.connect().await?;
+        conn.query_drop("SET NAMES utf8mb4").await?;
+        conn.query_drop("SET sql_mode = '', time_zone = '+00:00'").await?;
+        Ok(conn)
+    }
+
+    async fn run_sql(&self, statements: &[&str]) -> Result<()> {
+        let mut conn = self.conn().await?;
+        for sql in statements {
+            conn.query_drop(*sql).await.with_context(|| (*sql).to_owned())?;
+        }
+        conn.disconnect().await?;
+        Ok(())
+    }
+
+    async fn number(&self, sql: &str) -> Result<u64> {
+        let mut conn = self.conn().await?;
+        let number: Option<Option<u64>> = conn.query_first(sql).await.with_context(|| sql.to_owned())?;
+        conn.disconnect().await?;
+        Ok(number.flatten().unwrap_or_default())
+    }
+
+    fn context(&self, epoch: u64) -> Result<(Context, SubtaskConfig)> {
+        let port = self.server.port();
+        let task_yaml = format!(
+            "name: copy\ntask-mode: all\nmeta-schema: dm_meta\n\
+             target-database: {{host: 127.0.0.1, port: {port}, user: dm, password: dm}}\n\
+             mysql-instances:\n  - {{source-id: one, block-allow-list: ba, route-rules: [r], mydumper-config-name: d}}\n\
+             block-allow-list: {{ba: {{do-dbs: [src]}}}}\n\
+             routes: {{r: {{schema-pattern: src, target-schema: dst}}}}\n\
+             mydumpers: {{d: {{{}}}}}\n",
+            self.dump
+        );
+        let source_yaml = format!("source-id: one\nfrom: {{host: 127.0.0.1, port: {port}, user: dm, password: dm}}\n");
+        let (task, _) = TaskConfig::parse(&task_yaml)?;
+        let (source, _) = SourceConfig::parse(&source_yaml)?;
+        let config = SubtaskConfig::resolve(&task, &source, None)?;
+        let assignment = Assignment {
+            epoch: Epoch(epoch),
+            wanted_stage: Stage::Running,
+            wanted_revision: 1,
+            task_yaml,
+            source_yaml,
+            start_time: None,
+            operators: Vec::new(),
+            take_over: false,
+        };
+        let context = Context {
+            id: config.id.clone(),
+            cluster_id: ClusterId("cluster-a".to_owned()),
+            secret_key: Vec::new(),
+            cell: self.board.open(config.id.clone(), Epoch(epoch), 1),
+            wish: tokio::sync::watch::channel(assignment.clone()).1,
+            assignment,
+        };
+        Ok((context, config))
+    }
+
+    /// Takes the target over, then copies in the background.
+    async fn begin(&self, epoch: u64) -> Result<Run> {
+        let (context, config) = self.context(epoch)?;
+        let incarnation = Incarnation::begin(&context, &config).await.map_err(|leave| anyhow::anyhow!("{leave:?}"))?;
+        let stop = Stop { drain: CancellationToken::new(), kill: CancellationToken::new() };
+        let told = stop.clone();
+        let incarnation = Arc::new(incarnation);
+        let ended = tokio::spawn(async move { snapshot::run(&incarnation, &told).await });
+        Ok(Run { stop, ended })
+    }
+
+    async fn copy(&self, epoch: u64) -> Result<Handover> {
+        match self.begin(epoch).await?.ended.await? {
+            Ok(handover) => Ok(handover),
+            Err(leave) => bail!("the copy ended: {leave:?}"),
+        }
+    }
+
+    /// The server's own checksum of each table, here and there.
+    async fn same(&self, tables: &[&str]) -> Result<()> {
+        let mut conn = self.conn().await?;
+        for table in tables {
+            let rows: Vec<Row> = conn.query(format!("CHECKSUM TABLE src.{table}, dst.{table}")).await?;
+            let sums: Vec<Option<u64>> = rows.iter().map(|row| row.get(1).flatten()).collect();
+            let [there, here] = sums.as_slice() else { bail!("two checksums of {table}") };
+            ensure!(there.is_some() && there == here, "{table}: {there:?} and {here:?}");
+        }
+        conn.disconnect().await?;
+        Ok(())
+    }
+
+    /// A lock in the target's `dst.big` at which the copy stands still, half done: drop it to let it go on.
+    async fn obstacle(&self) -> Result<Conn> {
+        self.run_sql(&["CREATE DATABASE dst", "CREATE TABLE dst.big LIKE src.big"]).await?;
+        let mut conn = self.conn().await?;
+        conn.query_drop("BEGIN").await?;
+        conn.query_drop("INSERT INTO dst.big (id) VALUES (35000)").await?;
+        Ok(conn)
+    }
+
+    /// Waits until the first transactions of `src.big` are in the target.
+    async fn half_copied(&self) -> Result<()> {
+        let sql = "SELECT row_count FROM dm_meta.dm_snapshot_chunk WHERE src_table = 'big' AND state = 'copying'";
+        wait_until(|| async { Ok(self.number(sql).await? >= 20_000) }).await
+    }
+}
+
+/// Asks until it is so; fails after a minute.
+async fn wait_until<F: Future<Output = Result<bool>>>(is_so: impl Fn() -> F) -> Result<()> {
+    for _ in 0..600 {
+        if is_so().await? {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    bail!("not so within a minute")
+}
+
+/// `src.big`: 60 000 rows with integer keys.
+const BIG: [&str; 4] = [
+    "CREATE TABLE src.big (id INT PRIMARY KEY, v VARCHAR(20), n INT)",
+    "INSERT INTO src.big WITH RECURSIVE d AS (SELECT 0 AS i UNION ALL SELECT i + 1 FROM d WHERE i < 244) \
+     SELECT a.i * 245 + b.i + 1, CONCAT('v', a.i), b.i FROM d a, d b WHERE a.i * 245 + b.i < 60000",
+    "ANALYZE TABLE src.big",
+    "CREATE VIEW src.seen AS SELECT id FROM src.big",
+];
+
+async fn copies_every_kind_of_table(kind: ServerKind) -> Result<()> {
+    let bench = Bench::start(kind, "threads: 3, rows: 5000").await?;
+    bench.run_sql(&BIG).await?;
+    bench
+        .run_sql(&[
+            "CREATE TABLE src.pair (a INT, b VARCHAR(10), c INT, PRIMARY KEY (a, b), UNIQUE KEY (c))",
+            "INSERT INTO src.pair SELECT id % 100, CONCAT('k', id), id FROM src.big",
+            "CREATE TABLE src.words (w VARCHAR(30) COLLATE utf8mb4_general_ci PRIMARY KEY, n INT)",
+            "INSERT INTO src.words SELECT CONCAT(CHAR(65 + id % 26), 'ä', id), id FROM src.big",
+            "CREATE TABLE src.bag (a INT, t TEXT)",
+            "INSERT INTO src.bag VALUES (1, 'x'), (1, 'x'), (NULL, NULL), (2, 'it''s \\\\ a \\0 trap')",
+            "CREATE TABLE src.nothing (id INT PRIMARY KEY)",
+            "ANALYZE TABLE src.pair, src.words",
+        ])
+        .await?;
+    let handover = bench.copy(1).await?;
+    bench.same(&["big", "pair", "words", "bag", "nothing"]).await?;
+    ensure!(bench.number("SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = 'dst'").await? == 5);
+    ensure!(bench.number("SELECT COUNT(*) FROM dm_meta.dm_snapshot_chunk WHERE state <> 'done'").await? == 0);
+    ensure!(bench.number("SELECT COUNT(*) FROM dm_meta.dm_snapshot_chunk").await? > 20, "tables were split");
+    ensure!(bench.number("SELECT COUNT(*) FROM dm_meta.dm_table_structure").await? == 5);
+    ensure!(handover.tests.len() == 5 && handover.tests.iter().all(|(_, test)| matches!(test, SkipTest::Single(_))));
+    ensure!(!handover.location.position.is_empty());
+    let views = bench.board.views();
+    let UnitView::Load(load) = &views[0].1.unit_view else { bail!("{views:?}") };
+    ensure!(load.finished_tables == 5 && load.chunks_done == load.chunks_total, "{load:?}");
+
+    // A later run copies nothing and hands over the same.
+    bench.run_sql(&["DELETE FROM dst.bag"]).await?;
+    let again = bench.copy(2).await?;
+    ensure!(again.location == handover.location && again.tests.len() == 5);
+    ensure!(again.rows.iter().any(|row| row.low_location == handover.location));
+    ensure!(bench.number("SELECT COUNT(*) FROM dst.bag").await? == 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mariadb_copies_every_kind_of_table() -> Result<()> {
+    copies_every_kind_of_table(ServerKind::MariaDb).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mysql_copies_every_kind_of_table() -> Result<()> {
+    copies_every_kind_of_table(ServerKind::MySql).await
+}
+
+async fn copies_every_type(kind: ServerKind) -> Result<()> {
+    let bench = Bench::start(kind, "threads: 1").await?;
+    let (uuid, uuid_value) = match kind {
+        ServerKind::MariaDb => (", u UUID, i6 INET6", ", '123e4567-e89b-12d3-a456-426655440000', '::ffff:1.2.3.4'"),
+        ServerKind::MySql => ("", ""),
+    };
+    let create = format!(
+        "CREATE TABLE src.types (id BIGINT UNSIGNED PRIMARY KEY, ti TINYINT, mi MEDIUMINT UNSIGNED, bi BIGINT, f FLOAT, \
+         d DOUBLE, de DECIMAL(30,10), bt BIT(13), da DATE, dt DATETIME(6), ts TIMESTAMP(3) NULL, tm TIME(2), y YEAR, \
+         c CHAR(10), v VARCHAR(50), l VARCHAR(50) CHARACTER SET latin1, g VARCHAR(50) CHARACTER SET gbk, bn BINARY(6), \
+         vb VARBINARY(20), bl BLOB, tx LONGTEXT, en ENUM('a','b','it''s'), st SET('x','y','z'), j JSON, \
+         gm GEOMETRY, gen INT AS (ti + 1), gs INT AS (ti + 2) STORED{uuid}) DEFAULT CHARSET = utf8mb4"
+    );
+    let columns = "id, ti, mi, bi, f, d, de, bt, da, dt, ts, tm, y, c, v, l, g, bn, vb, bl, tx, en, st, j, gm";
+    let more = if uuid.is_empty() { "" } else { ", u, i6" };
+    let insert = format!(
+        "INSERT INTO src.types ({columns}{more}) VALUES (18446744073709551615, -128, 16777215, -9223372036854775808, 0.1, \
+         1.7976931348623157e308, -12345678901234567890.0123456789, b'1000000000001', '2024-02-29', \
+         '9999-12-31 23:59:59.999999', '2038-01-19 03:14:07.123', '-838:59:59.00', 1901, 'pad  ', 'smile 😀 \\'\\\\\"\\n', \
+         'é€', '中文', x'0001000000', x'00ff27', x'deadbeef00', REPEAT('long ', 5000), 'it''s', 'x,z', \
+         '{{\"a\": [1, 1.5, \"é\", null]}}', ST_GeomFromText('POINT(1 2)'){uuid_value})"
+    );
+    let zero = "INSERT INTO src.types (id, da, dt, en, y, ti, v) VALUES (0, '0000-00-00', '0000-00-00', 0, 0, 0, '')";
+    let null = "INSERT INTO src.types (id) VALUES (7)";
+    bench.run_sql(&[&create, &insert, zero, null]).await?;
+    bench.copy(1).await?;
+    bench.same(&["types"]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mariadb_copies_every_type() -> Result<()> {
+    copies_every_type(ServerKind::MariaDb).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mysql_copies_every_type() -> Result<()> {
+    copies_every_type(ServerKind::MySql).await
+}
+
+async fn goes_on_inside_a_chunk_after_a_kill(kind: ServerKind) -> Result<()> {
+    let bench = Bench::start(kind, "threads: 1, rows: 1000000").await?;
+    bench.run_sql(&BIG).await?;
+    let obstacle = bench.obstacle().await?;
+    let run = bench.begin(1).await?;
+    bench.half_copied().await?;
+    run.stop.kill.cancel();
+    ensure!(matches!(run.ended.await?, Err(Leave::End(UnitEnd::Drained))));
+    obstacle.disconnect().await?;
+    let half = bench.number("SELECT COUNT(*) FROM dst.big").await?;
+    ensure!((1..60_000).contains(&half), "{half} rows");
+
+    // Changes between the two moments: sync will bring them, by the positions of the chunks.
+    bench.run_sql(&["UPDATE src.big SET n = -1 WHERE id IN (5, 59000)"]).await?;
+    let handover = bench.copy(2).await?;
+    ensure!(bench.number("SELECT COUNT(*) FROM dst.big").await? == 60_000);
+    let different =
+        "SELECT COUNT(*) FROM src.big s LEFT JOIN dst.big d ON d.id = s.id WHERE NOT (s.v <=> d.v AND s.n <=> d.n)";
+    ensure!(bench.number(different).await? == 1, "only the row that was read before its change differs");
+    let (_, test) = handover.tests.first().context("a test")?;
+    let SkipTest::ByChunk { chunks, .. } = test else { bail!("{test:?}") };
+    let positions: std::collections::BTreeSet<_> = chunks.iter().map(|(_, at)| at.clone()).collect();
+    ensure!(positions.len() == 2, "{chunks:?}");
+    ensure!(positions.first() == Some(&handover.location.position), "sync begins at the older one");
+    ensure!(bench.number("SELECT COUNT(*) FROM dm_meta.dm_snapshot_chunk WHERE state <> 'done'").await? == 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mariadb_goes_on_inside_a_chunk_after_a_kill() -> Result<()> {
+    goes_on_inside_a_chunk_after_a_kill(ServerKind::MariaDb).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mysql_goes_on_inside_a_chunk_after_a_kill() -> Result<()> {
+    goes_on_inside_a_chunk_after_a_kill(ServerKind::MySql).await
+}
+
+async fn an_earlier_owner_is_fenced(kind: ServerKind) -> Result<()> {
+    let bench = Bench::start(kind, "threads: 1, rows: 1000000").await?;
+    bench.run_sql(&BIG).await?;
+    let obstacle = bench.obstacle().await?;
+    let first = bench.begin(1).await?;
+    bench.half_copied().await?;
+    let second = bench.begin(2).await?;
+    obstacle.disconnect().await?;
+    let end = first.ended.await?;
+    ensure!(matches!(end, Err(Leave::End(UnitEnd::Fenced))), "{end:?}");
+    second.ended.await?.map_err(|leave| anyhow::anyhow!("{leave:?}"))?;
+    bench.same(&["big"]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mariadb_fences_an_earlier_owner() -> Result<()> {
+    an_earlier_owner_is_fenced(ServerKind::MariaDb).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mysql_fences_an_earlier_owner() -> Result<()> {
+    an_earlier_owner_is_fenced(ServerKind::MySql).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_keyless_table_is_emptied_and_copied_again() -> Result<()> {
+    let bench = Bench::start(ServerKind::MariaDb, "threads: 1").await?;
+    bench.run_sql(&BIG).await?;
+    bench
+        .run_sql(&[
+            "CREATE TABLE src.bag (a INT, v VARCHAR(20))",
+            "INSERT INTO src.bag SELECT id % 7, v FROM src.big",
+            "DROP VIEW src.seen",
+            "DROP TABLE src.big",
+            "CREATE DATABASE dst",
+            "CREATE TABLE dst.bag (a INT, v VARCHAR(20), KEY (a))",
+        ])
+        .await?;
+    let run = bench.begin(1).await?;
+    let copying = "SELECT COUNT(*) FROM dm_meta.dm_snapshot_chunk WHERE state <> 'planned'";
+    wait_until(|| async { Ok(bench.number(copying).await? > 0) }).await?;
+    run.stop.drain.cancel();
+    let end = run.ended.await?;
+    ensure!(matches!(end, Err(Leave::End(UnitEnd::Drained)) | Ok(_)), "{end:?}");
+    bench.copy(2).await?;
+    let counted = "SELECT COUNT(*) FROM (SELECT a, v, COUNT(*) n FROM src.bag GROUP BY a, v) s \
+                   LEFT JOIN (SELECT a, v, COUNT(*) n FROM dst.bag GROUP BY a, v) d USING (a, v, n) WHERE d.n IS NULL";
+    ensure!(bench.number(counted).await? == 0);
+    ensure!(bench.number("SELECT COUNT(*) FROM dst.bag").await? == 60_000);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_changed_while_nobody_copied_begins_again() -> Result<()> {
+    let bench = Bench::start(ServerKind::MariaDb, "threads: 1, rows: 1000000").await?;
+    bench.run_sql(&BIG).await?;
+    let obstacle = bench.obstacle().await?;
+    let run = bench.begin(1).await?;
+    bench.half_copied().await?;
+    run.stop.kill.cancel();
+    ensure!(run.ended.await?.is_err());
+    obstacle.disconnect().await?;
+    bench.run_sql(&["ALTER TABLE src.big MODIFY n BIGINT", "ALTER TABLE dst.big MODIFY n BIGINT"]).await?;
+    let handover = bench.copy(2).await?;
+    bench.same(&["big"]).await?;
+    ensure!(matches!(handover.tests.as_slice(), [(_, SkipTest::Single(_))]), "{:?}", handover.tests);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refuses_targets_that_cannot_roll_back_and_says_what_the_target_refused() -> Result<()> {
+    let bench = Bench::start(ServerKind::MariaDb, "threads: 1").await?;
+    bench.run_sql(&["CREATE TABLE src.t (id INT PRIMARY KEY, v INT) ENGINE = MyISAM"]).await?;
+    let end = bench.begin(1).await?.ended.await?;
+    let Err(Leave::End(UnitEnd::Failed(failure))) = end else { bail!("{end:?}") };
+    ensure!(failure.report.code == 60051, "{failure:?}");
+    bench
+        .run_sql(&[
+            "DROP TABLE dst.t",
+            "CREATE TABLE dst.t (id INT PRIMARY KEY, v INT CHECK (v < 10))",
+            "INSERT INTO src.t VALUES (1, 4711)",
+        ])
+        .await?;
+    let end = bench.begin(2).await?.ended.await?;
+    let Err(Leave::End(UnitEnd::Failed(failure))) = end else { bail!("{end:?}") };
+    ensure!(failure.report.code == 60050 && failure.report.message.contains("chunk 0 of `src`.`t`"), "{failure:?}");
+    ensure!(!format!("{failure:?}").contains("4711"), "{failure:?}");
+    Ok(())
+}
