@@ -99,6 +99,11 @@ pub(crate) fn check_size(request: &impl Message) -> Result<(), Status> {
     Ok(())
 }
 
+/// The leader is gone, or is none any more.
+fn is_unreachable(status: &Status) -> bool {
+    matches!(status.code(), tonic::Code::Unavailable | tonic::Code::FailedPrecondition)
+}
+
 fn no_leader() -> Status {
     Error::NoLeader { waited_ms: u64::try_from(LEADER_WAIT.as_millis()).unwrap_or(u64::MAX) }.status()
 }
@@ -172,7 +177,7 @@ macro_rules! read {
             Route::There(leader) => {
                 let mut client = $self.master_at(&leader.api_addr)?;
                 match client.$method(marked(request.clone())).await {
-                    Err(status) if status.code() == tonic::Code::Unavailable => $self.stale(dm_runtime::clock::wall()),
+                    Err(status) if is_unreachable(&status) => $self.stale(dm_runtime::clock::wall()),
                     answer => return answer,
                 }
             }

@@ -161,16 +161,35 @@ impl Error {
         self.report().to_string()
     }
 
+    /// The gRPC code says what a client may conclude: `FailedPrecondition` is "certainly not carried out, try again",
+    /// `Unknown` is "perhaps carried out". `Unavailable` is left to the transport.
     pub(crate) fn status(&self) -> tonic::Status {
         let text = self.text();
         match self {
-            Self::NoLeader { .. } | Self::Propose(_) | Self::LeadershipLost | Self::ForwardedTwice => {
-                tonic::Status::unavailable(text)
-            }
-            Self::RequestTooLarge { .. } | Self::BadOperation { .. } | Self::BadArgument { .. } => {
+            Self::NoLeader { .. } | Self::ForwardedTwice => tonic::Status::failed_precondition(text),
+            Self::Propose(error) if error.is_before_append() => tonic::Status::failed_precondition(text),
+            Self::Propose(_) | Self::LeadershipLost => tonic::Status::unknown(text),
+            Self::RequestTooLarge { .. } | Self::BadOperation { .. } | Self::BadArgument { .. } | Self::Rejected(_) => {
                 tonic::Status::invalid_argument(text)
             }
-            _ => tonic::Status::internal(text),
+            Self::Config(_)
+            | Self::Raft(_)
+            | Self::Transfer(_)
+            | Self::Database(_)
+            | Self::Forward { .. }
+            | Self::Busy { .. }
+            | Self::GtidOff { .. }
+            | Self::BinlogOff { .. }
+            | Self::BinlogFormat { .. }
+            | Self::SourceSilent { .. }
+            | Self::TargetSilent { .. }
+            | Self::NoSecretKey
+            | Self::NotBuilt { .. }
+            | Self::NobodyToJoin { .. }
+            | Self::ReadFile { .. }
+            | Self::Listen { .. }
+            | Self::ListenApi(_)
+            | Self::Fatal { .. } => tonic::Status::internal(text),
         }
     }
 }

@@ -45,6 +45,34 @@ async fn put_task(masters: &Masters, source_id: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_worker_gets_its_share_after_the_old_one_has_drained_it() {
+    let work = async {
+        let mut masters = Masters::start(1, Duration::from_secs(5)).await;
+        masters.wait_leader().await;
+        let first = Worker::start("w1", masters.addresses());
+        for source_id in ["s1", "s2", "s3"] {
+            put_task(&masters, source_id).await;
+        }
+        let old = first.wait_assigned("t", "s1").await;
+        first.wait_assigned("t", "s3").await;
+        let second = Worker::start("w2", masters.addresses());
+        let moved = second.wait_assigned("t", "s1").await;
+        assert!(moved.epoch > old.epoch);
+        assert_eq!(first.assigned(), ["s2", "s3"]);
+
+        // a stop ends the subtask at its worker before it is answered
+        let stop =
+            pb::OperateTaskRequest { op: pb::TaskOp::Delete.into(), name: "t".into(), sources: vec!["s2".into()] };
+        let addr = masters.addresses()[0].clone();
+        let answer = masters.client(&addr).await.operate_task(stop).await.unwrap().into_inner();
+        assert!(answer.result && answer.sources[0].result, "{answer:?}");
+        assert_eq!(first.assigned(), ["s3"]);
+        masters.stop_all().await;
+    };
+    tokio::time::timeout(LIMIT, work).await.expect("within the limit");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_change_moves_nothing_and_a_lost_worker_is_replaced_under_a_higher_epoch() {
     let work = async {
         let mut masters = Masters::start(3, Duration::from_secs(2)).await;

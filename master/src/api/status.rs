@@ -36,8 +36,23 @@ pub(super) fn query(
         Err(msg) => return refuse(msg),
     };
     let latest = |id: &SubtaskId| view.leading().and_then(|leading| leading.statuses.latest(id));
-    let sources = sources.iter().map(|source| of_source(state, source, task.as_ref(), &latest)).collect();
+    let sources = sources
+        .iter()
+        .map(|source| {
+            let mut shown = of_source(state, source, task.as_ref(), &latest);
+            if let Some(status) = &mut shown.source_status {
+                status.result = source_result(view, source);
+            }
+            shown
+        })
+        .collect();
     pb::QueryStatusListResponse { result: true, msg: view.note(), sources }
+}
+
+/// What the worker says of the source as a whole.
+fn source_result(view: &View, source: &SourceId) -> Option<pb::ProcessResult> {
+    let placement = view.state().source(source)?.placement.as_ref()?;
+    view.leading()?.statuses.carried(placement.session)?.sources.get(source.as_str()).cloned()
 }
 
 /// Which sources are shown: those named, else those of the task, else all.

@@ -203,7 +203,7 @@ fn take_heartbeat(
 ) -> LeaderMessage {
     let state = leading.cluster.local();
     let reports = reports::parse(heartbeat);
-    leading.statuses.take(session, heartbeat.revision, &reports);
+    leading.statuses.take(session, heartbeat, &reports);
     for report in reports::progress(&state, &reports) {
         leading.progress.put(report);
     }

@@ -41,7 +41,10 @@ pub(super) async fn run(context: Context, leading: Arc<Leading>) {
             _ = tick.tick() => {}
             change = changes.recv() => match change {
                 Ok(Change::Applied { touched, .. })
-                    if touched.sessions.is_empty() && touched.sources.is_empty() && touched.subtasks.is_empty() => {}
+                    if touched.sessions.is_empty() && touched.sources.is_empty() && touched.subtasks.is_empty() =>
+                {
+                    continue;
+                }
                 Ok(_) | Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => return,
             },

@@ -133,3 +133,6 @@ fn owned<'a>(state: &'a State, id: &SubtaskId, epoch: Epoch) -> Option<&'a dm_st
     let subtask = state.subtask(id)?;
     (subtask.owner?.epoch == epoch).then_some(subtask)
 }
+
+#[cfg(test)]
+mod tests;

@@ -182,3 +182,72 @@ impl Sessions {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use dm_model::{ClusterId, Revision, UnixMillis, WorkerName};
+    use dm_state::{
+        Command, Stamp, apply,
+        apply::session::Takeover,
+        command::{Bootstrap, OpenSession, RegisterWorker},
+    };
+
+    use super::*;
+
+    /// One worker with session 3.
+    fn state() -> State {
+        let mut state = State::default();
+        let worker = WorkerName::parse("w").unwrap();
+        let open = OpenSession {
+            worker: worker.clone(),
+            instance_uuid: "i".into(),
+            addr: "h:1".into(),
+            version: String::new(),
+            takeover: Takeover::Refuse,
+        };
+        let commands = [
+            Command::Bootstrap(Bootstrap { cluster_id: ClusterId("c".into()), founders: Vec::new() }),
+            Command::RegisterWorker(RegisterWorker { name: worker, addr: "h:1".into() }),
+            Command::OpenSession(open),
+        ];
+        for (index, command) in (1..).zip(commands) {
+            apply(&mut state, Stamp::new(Revision(index), UnixMillis(0)), command);
+        }
+        state
+    }
+
+    const SESSION: SessionId = SessionId(3);
+
+    fn health(sessions: &Sessions, at: u64) -> Health {
+        let ttl = Ttl::of_keepalive(Millis(5_000), Millis(5_000));
+        sessions.facts(&state(), Millis(at), &ttl).0.sessions[&SESSION].health
+    }
+
+    #[test]
+    fn a_new_leader_gives_unheard_sessions_their_full_time() {
+        let sessions = Sessions::new(Millis(100));
+        assert_eq!(health(&sessions, 10_000), Health::Suspect);
+        assert_eq!(health(&sessions, 10_100), Health::Lost);
+    }
+
+    #[test]
+    fn a_dead_process_is_given_up_at_once_unless_it_came_back() {
+        let sessions = Sessions::new(Millis(0));
+        let stream = sessions.attach(SESSION, Millis(1_000));
+        assert!(sessions.broken(&stream, Millis(2_000)));
+        sessions.redialled(&stream, Redial::Refused);
+        assert_eq!(health(&sessions, 2_400), Health::Lost);
+        let again = sessions.attach(SESSION, Millis(2_500));
+        assert_eq!(health(&sessions, 2_600), Health::Healthy);
+        assert!(!sessions.broken(&stream, Millis(2_700)), "the old stream has nothing to say any more");
+        assert!(sessions.is_current(&again) && !sessions.is_current(&stream));
+    }
+
+    #[test]
+    fn after_a_standstill_nobody_is_given_up_for_what_was_not_heard() {
+        let sessions = Sessions::new(Millis(0));
+        sessions.attach(SESSION, Millis(1_000));
+        sessions.restart_timers(Millis(60_000));
+        assert_ne!(health(&sessions, 60_100), Health::Lost);
+    }
+}

@@ -7,7 +7,11 @@ use std::{
 };
 
 use dm_model::{Epoch, SessionId, Stage, SubtaskId};
-use dm_proto::{convert::stage_of, pb, session::SubtaskReport};
+use dm_proto::{
+    convert::stage_of,
+    pb,
+    session::{Heartbeat, SubtaskReport},
+};
 use tokio::sync::watch;
 
 #[derive(Debug, Default)]
@@ -35,6 +39,8 @@ pub struct Carried {
     /// Of the newest assignments it has.
     pub revision: u64,
     pub subtasks: BTreeSet<(SubtaskId, Epoch)>,
+    /// What the worker says of its sources, where it has something to say.
+    pub sources: BTreeMap<String, pb::ProcessResult>,
 }
 
 impl Reported {
@@ -51,10 +57,15 @@ impl Reported {
 
 impl Statuses {
     /// Takes a heartbeat in. A report of an older epoch than the known one is passed over.
-    pub fn take(&self, session: SessionId, revision: u64, reports: &[(SubtaskId, SubtaskReport)]) {
+    pub fn take(&self, session: SessionId, heartbeat: &Heartbeat, reports: &[(SubtaskId, SubtaskReport)]) {
         let mut inner = self.lock();
         let subtasks = reports.iter().map(|(id, report)| (id.clone(), Epoch(report.epoch))).collect();
-        inner.sessions.insert(session, Carried { revision, subtasks });
+        let sources = heartbeat
+            .sources
+            .iter()
+            .filter_map(|report| Some((report.source.clone(), report.result.clone()?)))
+            .collect();
+        inner.sessions.insert(session, Carried { revision: heartbeat.revision, subtasks, sources });
         for (id, report) in reports {
             let epoch = Epoch(report.epoch);
             if inner.reports.get(id).is_some_and(|known| known.epoch > epoch) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use dm_config::{SubtaskConfig, TaskConfig, db::DbConfig};
+use dm_config::{SubtaskConfig, TaskConfig, db::DbConfig, task::Meta};
 use dm_model::Flavor;
 use dm_mysql::{
     ServerFacts,
@@ -28,7 +28,7 @@ pub fn of_source(
     is_ignored: &dyn Fn(&str) -> bool,
 ) -> Vec<Check> {
     let extra = address(&subtask.from);
-    let Source { facts, grants, tables } = match &seen.source {
+    let Source { facts, grants, tables, binlogs } = match &seen.source {
         Ok(source) => source,
         Err(error) => return vec![cannot_connect("source", error, extra)],
     };
@@ -102,6 +102,17 @@ pub fn of_source(
             ),
         );
     }
+    if let Some(meta) = &subtask.meta {
+        add(
+            "meta_position",
+            check(
+                "meta position check",
+                "check whether meta position is valid for db",
+                meta_position(meta, binlogs),
+                "Please check `meta` in the task file; the binlog may have been purged.",
+            ),
+        );
+    }
     if subtask.enable_gtid && !facts.has_gtid() {
         checks.push(check(
             "gtid_mode",
@@ -169,6 +180,18 @@ fn row_image(facts: &ServerFacts) -> Vec<Finding> {
         return Vec::new();
     }
     vec![Finding::fail(format!("binlog_row_image is {}, and should be FULL", facts.row_image))]
+}
+
+/// A GTID set is left to the dump request, which names what is missing.
+fn meta_position(meta: &Meta, binlogs: &[String]) -> Vec<Finding> {
+    if meta.binlog_name.is_empty() || binlogs.contains(&meta.binlog_name) {
+        return Vec::new();
+    }
+    let range = match (binlogs.first(), binlogs.last()) {
+        (Some(first), Some(last)) => format!("{first} to {last}"),
+        _ => "none".to_owned(),
+    };
+    vec![Finding::fail(format!("binlog {} is not on the server, which has {range}", meta.binlog_name))]
 }
 
 fn privileges(grants: &Grants, need: Need, schemas: &[&str]) -> Vec<Finding> {
@@ -240,6 +263,16 @@ mod tests {
         assert_eq!(severity(server_id(&bad)), State::Warn);
         assert_eq!(severity(version(&bad)), State::Warn);
         assert_eq!(version(&ServerFacts { flavor: Flavor::MariaDb, ..facts() })[0].severity, State::Warn);
+    }
+
+    #[test]
+    fn a_start_in_a_purged_binlog_fails() {
+        let meta = |name: &str| Meta { binlog_name: name.into(), binlog_pos: 4, binlog_gtid: String::new() };
+        let binlogs = ["b.000002".to_owned(), "b.000003".to_owned()];
+        assert_eq!(meta_position(&meta("b.000003"), &binlogs), []);
+        assert_eq!(meta_position(&meta(""), &binlogs), []);
+        let findings = meta_position(&meta("b.000001"), &binlogs);
+        assert_eq!(findings[0].short_error, "binlog b.000001 is not on the server, which has b.000002 to b.000003");
     }
 
     #[test]

@@ -31,6 +31,8 @@ pub struct Source {
     pub grants: Grants,
     /// Tables the task takes, with where they go; a route that is not one is an error text.
     pub tables: Vec<SourceTable>,
+    /// Binlog files there are, oldest first; looked at only when the task starts at a given one.
+    pub binlogs: Vec<String>,
 }
 
 pub struct SourceTable {
@@ -83,9 +85,13 @@ async fn look_at_source(subtask: &SubtaskConfig) -> Result<Source, Error> {
             tables.push(SourceTable { name: entry.name, target, structure });
         }
     }
+    let binlogs = match &subtask.meta {
+        Some(_) => schema::binary_logs(&mut conn).await?.into_iter().map(|file| file.name).collect(),
+        None => Vec::new(),
+    };
     // a connection that does not close is the server's to end
     let _ = conn.disconnect().await;
-    Ok(Source { facts, grants, tables })
+    Ok(Source { facts, grants, tables, binlogs })
 }
 
 async fn look_at_target(subtask: &SubtaskConfig, wanted: Vec<TableName>) -> Result<Target, Error> {

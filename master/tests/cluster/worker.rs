@@ -73,6 +73,13 @@ impl Worker {
         .await
     }
 
+    /// Sources it carries now.
+    pub(crate) fn assigned(&self) -> Vec<String> {
+        let seen = self.seen.lock().unwrap();
+        let newest = seen.assignments.last();
+        newest.map(|newest| newest.subtasks.iter().map(|one| one.source.clone()).collect()).unwrap_or_default()
+    }
+
     pub(crate) async fn wait_welcomed(&self) {
         self.wait(|seen| (seen.session != 0).then_some(())).await;
     }
