@@ -137,12 +137,15 @@ pub async fn run(context: Context, stop: Stop) -> UnitEnd {
 }
 
 async fn run_incarnation(context: &Context, config: &SubtaskConfig, stop: &Stop) -> Result<UnitEnd, Leave> {
-    let incarnation = tokio::select! {
+    let mut incarnation = tokio::select! {
         biased;
         () = stop.requested() => return Ok(UnitEnd::Drained),
         incarnation = Incarnation::begin(context, config) => incarnation?,
     };
     let handover = if config.mode.has_load() { Some(snapshot::run(&incarnation, stop).await?) } else { None };
+    if let Some(handover) = &handover {
+        incarnation.know_rows(&handover.rows);
+    }
     if !config.mode.has_sync() {
         return Ok(UnitEnd::Finished);
     }

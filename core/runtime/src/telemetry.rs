@@ -81,7 +81,7 @@ fn filter(level: &str) -> Result<EnvFilter, Error> {
         "error" | "fatal" => "error",
         _ => return Err(Error::Level { level: level.to_owned() }),
     };
-    let quiet = "openraft=error,h2=warn,hyper=warn,tonic=warn,tower=warn,mysql_async=warn,rustls=warn";
+    let quiet = "openraft=error,h2=warn,hyper=warn,tonic=warn,tower=warn,mysql_async=off,rustls=warn";
     EnvFilter::try_new(format!("{level},{quiet}")).map_err(|_| Error::Level { level: level.to_owned() })
 }
 

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use dm_config::{SubtaskConfig, subtask::Rules};
-use dm_fence::{Consistency, Slicing};
+use dm_fence::{Consistency, LaneRow, Slicing};
 use dm_model::{Flavor, error::Coded, error::Report, error::Retry};
 use dm_mysql::{
     Connector, Purpose, ServerFacts, facts,
@@ -73,6 +73,16 @@ impl Incarnation {
             target,
             takeover,
         })
+    }
+}
+
+impl Incarnation {
+    /// The lane rows as they are now: a unit has written through them since the takeover.
+    pub fn know_rows(&mut self, rows: &[LaneRow]) {
+        if let Some(resume) = dm_fence::resume(rows) {
+            self.takeover.taken.rows = rows.to_vec();
+            self.takeover.taken.resume = resume;
+        }
     }
 }
 

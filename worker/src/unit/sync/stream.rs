@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use dm_binlog::{EventType, Header, frame};
 use dm_model::{
     Flavor, GtidSet, Location, SubtaskId,
     error::{Class, Code, Level, Report, Retry, Scope},
@@ -32,8 +33,6 @@ const TRANSACTION_PAYLOAD: u8 = 40;
 const HEARTBEATS: [u8; 2] = [27, 41];
 /// Header flag of events that stand in no file.
 const ARTIFICIAL: u16 = 0x20;
-const HEADER_BYTES: usize = 19;
-const CHECKSUM_BYTES: usize = 4;
 
 pub(super) const GET_EVENT: Code = Code::new(
     36069,
@@ -152,18 +151,21 @@ fn is_from_payload(log_pos: u32, flags: u16, kind: u8) -> bool {
 
 /// The event as the source sent it.
 fn raw(event: &Event) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(HEADER_BYTES + event.data().len() + CHECKSUM_BYTES);
-    let header = event.header();
-    bytes.extend_from_slice(&header.timestamp().to_le_bytes());
-    bytes.push(header.event_type_raw());
-    bytes.extend_from_slice(&header.server_id().to_le_bytes());
-    bytes.extend_from_slice(&header.event_size().to_le_bytes());
-    bytes.extend_from_slice(&header.log_pos().to_le_bytes());
-    bytes.extend_from_slice(&header.flags_raw().to_le_bytes());
-    bytes.extend_from_slice(event.data());
-    if let Some(checksum) = event.checksum() {
-        bytes.extend_from_slice(&checksum);
-    }
+    let of_library = event.header();
+    let header = Header {
+        timestamp: of_library.timestamp(),
+        event_type: EventType(of_library.event_type_raw()),
+        server_id: of_library.server_id(),
+        event_size: of_library.event_size(),
+        log_pos: of_library.log_pos(),
+        flags: of_library.flags_raw(),
+    };
+    // the library keeps a format description's checksum algorithm apart from its body
+    let algorithm = (header.event_type == EventType::FORMAT_DESCRIPTION)
+        .then(|| event.footer().get_checksum_alg().ok().flatten().map(|algorithm| algorithm as u8))
+        .flatten();
+    let mut bytes = Vec::with_capacity(usize::try_from(header.event_size).unwrap_or_default());
+    frame::assemble(&mut bytes, &header, event.data(), algorithm, event.checksum());
     bytes
 }
 
