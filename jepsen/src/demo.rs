@@ -73,10 +73,15 @@ pub async fn run(place: &mut Place, options: &Options, console: &Console) -> Res
     for writer in writers {
         written.add(&writer.stop().await.context("write to a source")?);
     }
-    let snapshot = outcome?;
+    let snapshot = match outcome {
+        Ok(snapshot) => snapshot,
+        Err(error) => return Err(place.with_complaints(error).await),
+    };
     phase.done(&written.to_string());
 
-    wait_for_end(place, console).await?;
+    if let Err(error) = wait_for_end(place, console).await {
+        return Err(place.with_complaints(error).await);
+    }
     let n_probes = prober.stop().await;
     let duration = begun.elapsed();
 
@@ -177,7 +182,9 @@ async fn snapshot(place: &mut Place, console: &Console, prober: &Prober, faults:
             bars.line(&faults.last_line());
             continue;
         }
-        if states.len() == shop::SHOPS.len() && states.iter().all(|state| state.unit == "Sync") {
+        if states.len() == shop::SHOPS.len()
+            && states.iter().all(|state| state.unit == "Sync" && state.stage == "Running")
+        {
             break;
         }
     }

@@ -160,6 +160,18 @@ impl Place {
         Ok(found.with_context(|| format!("find who carries {source}"))?.worker)
     }
 
+    /// Adds what query-status says about subtasks that do not run to an error.
+    pub async fn with_complaints(&self, error: anyhow::Error) -> anyhow::Error {
+        let states = match self.subtasks().await {
+            Ok(states) => states,
+            Err(no_answer) => return error.context(format!("query-status does not answer: {no_answer:#}")),
+        };
+        let stopped = states.iter().filter(|state| state.stage != "Running");
+        stopped.fold(error, |error, state| {
+            error.context(format!("the subtask of {} is {}: {}", state.source, state.stage, state.error))
+        })
+    }
+
     /// Rows of the target's tables.
     ///
     /// # Errors
