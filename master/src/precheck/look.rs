@@ -1,6 +1,9 @@
 //! One look at a source and its target: facts, grants, tables. Asks, never judges.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use dm_config::SubtaskConfig;
 use dm_ddl::{
@@ -98,9 +101,16 @@ async fn look_at_target(subtask: &SubtaskConfig, wanted: Vec<TableName>) -> Resu
     let mut conn = Connector::new(&subtask.target, Purpose::Check).connect().await?;
     let facts = facts(&mut conn).await?;
     let grants = grants(&mut conn).await?;
+    let fold = |name: &TableName| match facts.lower_case_table_names {
+        0 => name.clone(),
+        _ => TableName::new(name.schema.to_lowercase(), name.table.to_lowercase()),
+    };
+    // asked for first: the driver logs an error for every table that is not there
+    let existing: BTreeSet<TableName> =
+        schema::tables(&mut conn, None).await?.into_iter().map(|entry| fold(&entry.name)).collect();
     let mut tables = BTreeMap::new();
     for name in wanted {
-        if tables.contains_key(&name) {
+        if tables.contains_key(&name) || !existing.contains(&fold(&name)) {
             continue;
         }
         if let Some(create) = schema::create_table(&mut conn, &name).await? {
