@@ -149,14 +149,11 @@ fn version(facts: &ServerFacts) -> Vec<Finding> {
     if facts.is_tidb {
         return vec![Finding::warn("TiDB as a source is not tested")];
     }
-    match facts.flavor {
-        Flavor::MariaDb => vec![Finding::warn("Migrating from MariaDB is still experimental.")],
-        Flavor::MySql => {
-            let known = facts.is_at_least(5, 6) && !facts.is_at_least(8, 5);
-            let text = || format!("version suggested at least 5.6.0 but less than 8.5.0, got {}", facts.version);
-            if known { Vec::new() } else { vec![Finding::warn(text())] }
-        }
-    }
+    let (known, range) = match facts.flavor {
+        Flavor::MariaDb => (facts.is_at_least(10, 0) && !facts.is_at_least(12, 0), "MariaDB 10.x to 11.x"),
+        Flavor::MySql => (facts.is_at_least(5, 6) && !facts.is_at_least(10, 0), "MySQL 5.6 to 9.x"),
+    };
+    if known { Vec::new() } else { vec![Finding::warn(format!("version suggested {range}, got {}", facts.version))] }
 }
 
 fn server_id(facts: &ServerFacts) -> Vec<Finding> {
@@ -253,7 +250,7 @@ mod tests {
             binlog_format: "STATEMENT".into(),
             row_image: "MINIMAL".into(),
             server_id: 0,
-            version_number: (9, 7, 0),
+            version_number: (5, 5, 62),
             ..facts()
         };
         let severity = |findings: Vec<Finding>| findings[0].severity;
@@ -262,7 +259,10 @@ mod tests {
         assert_eq!(severity(row_image(&bad)), State::Fail);
         assert_eq!(severity(server_id(&bad)), State::Warn);
         assert_eq!(severity(version(&bad)), State::Warn);
-        assert_eq!(version(&ServerFacts { flavor: Flavor::MariaDb, ..facts() })[0].severity, State::Warn);
+        let of = |flavor, version_number| version(&ServerFacts { flavor, version_number, ..facts() });
+        assert_eq!(of(Flavor::MySql, (9, 7, 4)), []);
+        assert_eq!(of(Flavor::MariaDb, (10, 11, 19)), []);
+        assert_eq!(of(Flavor::MariaDb, (5, 5, 68))[0].severity, State::Warn);
     }
 
     #[test]
