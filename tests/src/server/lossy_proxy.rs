@@ -50,7 +50,8 @@ impl LossyProxy {
                 let script = Arc::clone(&shared);
                 tokio::spawn(async move {
                     // An error is a closed connection, which is what this proxy is about.
-                    let _closed = relay(client, SocketAddr::from(([127, 0, 0, 1], server_port)), script).await;
+                    let server = SocketAddr::from(([127, 0, 0, 1], server_port));
+                    let _closed = Box::pin(relay(client, server, script)).await;
                 });
             }
         });
@@ -104,7 +105,7 @@ async fn relay(mut client: TcpStream, server: SocketAddr, script: Arc<Mutex<Scri
                         Loss::Answer => {
                             server_write.write_all(&packet).await?;
                             // The answer means that it was executed; it goes nowhere.
-                            server_read.read(&mut from_server).await?;
+                            let _n_swallowed = server_read.read(&mut from_server).await?;
                             return Ok(());
                         }
                     }

@@ -129,11 +129,12 @@ impl Part {
         };
         match (self.normal, bytes) {
             (Normal::Uncertain | Normal::Text(Fold::Uncertain), _) => {}
-            (Normal::Text(fold), Some(bytes)) => match plan.charset().unwrap_or(Charset::Utf8).decode(bytes) {
-                Some(text) => push_folded(fold, truncated(&text, self.prefix), out),
-                // Bytes without a meaning: no fold can be trusted, and they equal no readable text.
-                None => {}
-            },
+            // Bytes without a meaning add nothing: no fold can be trusted, and they equal no readable text.
+            (Normal::Text(fold), Some(bytes)) => {
+                if let Some(text) = plan.charset().unwrap_or(Charset::Utf8).decode(bytes) {
+                    push_folded(fold, truncated(&text, self.prefix), out);
+                }
+            }
             (Normal::Text(fold), None) => {
                 let mut literal = Vec::new();
                 plan.write(value, &mut literal)?;

@@ -109,7 +109,7 @@ fn write_double(value: f64, out: &mut String) {
     }
     if value == 0.0 {
         out.push_str("0.0");
-    } else if !PLAIN.contains(&exponent) && !(exponent > 0 && digits.len() > exponent as usize + 1) {
+    } else if !(PLAIN.contains(&exponent) || exponent > 0 && digits.len() > exponent as usize + 1) {
         let (first, rest) = digits.split_at(1);
         out.push_str(first);
         if !rest.is_empty() {
