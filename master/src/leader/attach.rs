@@ -16,7 +16,11 @@ use dm_state::{
     command::{CloseSession, OpenSession, RegisterWorker},
     scheduler::Redial,
 };
-use tokio::{net::TcpStream, sync::mpsc, time::timeout};
+use tokio::{
+    net::TcpStream,
+    sync::mpsc,
+    time::{sleep, timeout},
+};
 use tonic::{Status, Streaming};
 use tracing::{debug, info, warn};
 
@@ -33,6 +37,9 @@ pub const OUTBOX: usize = 16;
 const SEND_LIMIT: Duration = Duration::from_secs(3);
 /// Time for an answer when a worker is dialled after its stream broke.
 const REDIAL_LIMIT: Duration = Duration::from_millis(500);
+const REDIAL_PAUSE: Duration = Duration::from_millis(50);
+/// As long as a broken stream is given before it counts by itself.
+const REDIALS: u32 = 20;
 
 pub type Outbox = mpsc::Sender<Result<LeaderMessage, Status>>;
 
@@ -280,8 +287,15 @@ async fn finish(
                 info!(%worker, session = %stream.session, "stream broke, dialling the worker");
                 let (leading, stream, addr) = (Arc::clone(leading), stream.clone(), addr.to_owned());
                 context.tasks.spawn("redial", async move {
-                    let result = redial(&addr).await;
-                    leading.sessions.redialled(&stream, result);
+                    // A killed process may lose its stream before its listening port: one answer proves nothing.
+                    for _ in 0..REDIALS {
+                        let result = redial(&addr).await;
+                        leading.sessions.redialled(&stream, result);
+                        if result != Redial::Answered {
+                            break;
+                        }
+                        sleep(REDIAL_PAUSE).await;
+                    }
                 });
             }
         }
