@@ -51,16 +51,19 @@ async fn main() -> anyhow::Result<()> {
     for n_clients in [1usize, 32, 128] {
         let node = leader(&nodes).await;
         let started = Instant::now();
-        let clients = (0..n_clients).map(|client| {
-            let node = node.clone();
-            tokio::spawn(async move {
-                let mut n_done = 0u64;
-                while started.elapsed() < Duration::from_secs(3) {
-                    n_done += u64::from(node.propose(put(format!("k{client}"))).await.is_ok());
-                }
-                n_done
+        // Collected: an iterator would start each client when the one before has ended.
+        let clients: Vec<_> = (0..n_clients)
+            .map(|client| {
+                let node = node.clone();
+                tokio::spawn(async move {
+                    let mut n_done = 0u64;
+                    while started.elapsed() < Duration::from_secs(3) {
+                        n_done += u64::from(node.propose(put(format!("k{client}"))).await.is_ok());
+                    }
+                    n_done
+                })
             })
-        });
+            .collect();
         let mut n_done = 0;
         for client in clients {
             n_done += client.await?;
