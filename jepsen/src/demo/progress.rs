@@ -53,12 +53,12 @@ impl Console {
     /// A bar for each source.
     pub fn bars<'a>(&self, sources: impl Iterator<Item = &'a str>) -> Bars<'_> {
         let bars = sources.map(|source| (source.to_owned(), self.bar(source))).collect();
-        Bars { console: self, bars, printed: Mutex::new(Instant::now()) }
+        Bars { console: self, bars, begun: Instant::now(), printed: Mutex::new(Instant::now()) }
     }
 
     fn bar(&self, source: &str) -> ProgressBar {
         let Some(terminal) = &self.terminal else { return ProgressBar::hidden() };
-        let style = ProgressStyle::with_template("{prefix} {bar:36} {human_pos}/{human_len} rows, {per_sec}, {msg}");
+        let style = ProgressStyle::with_template("{prefix} {bar:36} {human_pos} of {human_len} rows, {msg}");
         let bar = ProgressBar::new(0).with_prefix(source.to_owned());
         terminal.add(style.map_or(bar.clone(), |style| bar.with_style(style)))
     }
@@ -96,6 +96,7 @@ impl Drop for Phase<'_> {
 pub struct Bars<'a> {
     console: &'a Console,
     bars: BTreeMap<String, ProgressBar>,
+    begun: Instant,
     printed: Mutex<Instant>,
 }
 
@@ -103,12 +104,15 @@ impl Bars<'_> {
     pub fn show(&self, states: &[Subtask]) {
         for state in states {
             let Some(bar) = self.bars.get(&state.source) else { continue };
-            bar.set_message(format!("{} on {}", state.unit, state.worker));
-            if state.unit == "Load" {
+            let seconds = self.begun.elapsed().as_secs_f64().max(0.001);
+            if state.unit == "Load" && state.n_to_load > 0 {
                 bar.set_length(state.n_to_load.max(state.n_loaded));
                 bar.set_position(state.n_loaded);
+                let rate = state.n_loaded as f64 / seconds;
+                bar.set_message(format!("{rate:.0} rows/s by {}", state.worker));
             } else if state.unit == "Sync" {
                 bar.set_position(bar.length().unwrap_or_default());
+                bar.set_message(format!("copied; {} replicates", state.worker));
             }
         }
         if self.console.terminal.is_some() {
