@@ -28,6 +28,9 @@ pub struct Lanes {
     pub low_offset: u64,
 }
 
+/// Epoch, transactions, low, and where low is; NULL without a row.
+type Columns = (Option<u64>, Option<f64>, Option<u64>, Option<String>, Option<u64>);
+
 /// `None`: the subtask has not come to the target yet.
 ///
 /// # Errors
@@ -48,9 +51,8 @@ pub async fn read(conn: &mut Conn, source: &str) -> Result<Option<Lanes>> {
         answer => answer?,
     };
     let Some(row) = row else { return Ok(None) };
-    let numbers: Option<(Option<u64>, Option<f64>, Option<u64>, Option<String>, Option<u64>)> =
-        mysql_async::from_row_opt(row).ok();
-    let (epoch, seq, low, low_file, low_offset) = numbers.context("read lane rows")?;
+    let (epoch, seq, low, low_file, low_offset) =
+        mysql_async::from_row_opt::<Columns>(row).ok().context("read lane rows")?;
     let Some(epoch) = epoch else { return Ok(None) };
     Ok(Some(Lanes {
         epoch,
