@@ -53,14 +53,22 @@ impl Place {
     /// A server does not start.
     pub async fn start() -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("dm-demo-").tempdir().context("make a folder")?;
-        let options = |server_id, pool: &str| {
+        let options = |server_id: u32, pool: &str, tmp: &Path| {
             ServerOptions::default()
                 .with_server_id(server_id)
+                // Its own: a server crashed once when making a temporary table in the shared one failed.
+                .with(format!("--tmpdir={}", tmp.display()))
                 .with(format!("--innodb-buffer-pool-size={pool}"))
                 .with("--innodb-log-file-size=256M")
                 .with("--max-connections=200")
         };
-        let start = |server_id, pool| Server::start(ServerKind::MariaDb, options(server_id, pool));
+        let start = |server_id: u32, pool| {
+            let tmp = folder.path().join(format!("tmp-{server_id}"));
+            async move {
+                fs::create_dir(&tmp).context("make a folder for temporary tables")?;
+                Server::start(ServerKind::MariaDb, options(server_id, pool, &tmp)).await
+            }
+        };
         let (first, second, target) = tokio::try_join!(start(11, "256M"), start(12, "256M"), start(13, "512M"))?;
         Ok(Self { folder: Some(folder), sources: vec![first, second], target: Some(target), cluster: None })
     }
