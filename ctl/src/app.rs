@@ -289,7 +289,8 @@ fn globals(app: &App, inherited: Option<&Globals>) -> Result<Globals, String> {
     }
     globals.sources.clone_from(&app.source);
     globals.strict_exit |= app.strict_exit;
-    if globals.master_addrs.is_empty() {
+    let asks_nobody = matches!(&app.command, Some(Command::OperateSource(args)) if args.print_sample_config);
+    if globals.master_addrs.is_empty() && !asks_nobody {
         return Err(
             "Error: --master-addr not provided, this parameter is required when interacting with the dm-master, \
                     you can also use environment variable 'DM_MASTER_ADDR' to specify the value\n"
@@ -356,6 +357,14 @@ mod tests {
                 assert!(text.contains("Usage: dmctl start-task"), "{text}");
             }
             other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_sample_is_printed_without_a_master() {
+        if std::env::var_os("DM_MASTER_ADDR").is_none() {
+            assert!(matches!(parse(words("operate-source -p")), Parsed::Once(..)));
+            assert!(matches!(parse(words("operate-source show")), Parsed::Refused(_)));
         }
     }
 
