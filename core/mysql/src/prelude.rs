@@ -15,16 +15,16 @@ pub const LANE_IDLE_TRANSACTION_TIMEOUT: u32 = 5;
 
 /// A source's `sql_mode` without what refuses values the source has, and with what keeps them as they are.
 ///
-/// Strictness, `NO_ZERO_*` and division errors go; `ALLOW_INVALID_DATES` stays if the source has it;
-/// `NO_AUTO_VALUE_ON_ZERO` comes, or a 0 would become the next number. What changes how SQL text is read
-/// (`ANSI_QUOTES`, `PIPES_AS_CONCAT`, `NO_BACKSLASH_ESCAPES`, …) goes too: our text is written for the plain mode.
+/// `NO_ZERO_*` and division errors go; strictness and `ALLOW_INVALID_DATES` stay if the source has them, so that a target
+/// column that is too narrow is an error and never a cut value; `NO_AUTO_VALUE_ON_ZERO` comes, or a 0 would become the
+/// next number. What changes how SQL text is read (`ANSI_QUOTES`, `PIPES_AS_CONCAT`, `NO_BACKSLASH_ESCAPES`, …) goes
+/// too: our text is written for the plain mode.
 pub fn relaxed_sql_mode(source: &str) -> String {
-    let kept =
-        source.split(',').map(|mode| mode.trim().to_ascii_uppercase()).find(|mode| mode == "ALLOW_INVALID_DATES");
-    match kept {
-        Some(mode) => format!("NO_AUTO_VALUE_ON_ZERO,{mode}"),
-        None => "NO_AUTO_VALUE_ON_ZERO".to_owned(),
-    }
+    const KEPT: [&str; 3] = ["ALLOW_INVALID_DATES", "STRICT_ALL_TABLES", "STRICT_TRANS_TABLES"];
+    let has: Vec<String> = source.split(',').map(|mode| mode.trim().to_ascii_uppercase()).collect();
+    let mut modes = vec!["NO_AUTO_VALUE_ON_ZERO"];
+    modes.extend(KEPT.into_iter().filter(|kept| has.iter().any(|mode| mode == kept)));
+    modes.join(",")
 }
 
 /// Variables that hold our values whatever the user sets.
@@ -116,13 +116,20 @@ mod tests {
     }
 
     #[test]
+    fn a_strict_source_has_a_strict_target_that_takes_all_its_dates() {
+        let source = "ONLY_FULL_GROUP_BY,STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ANSI_QUOTES";
+        assert_eq!(relaxed_sql_mode(source), "NO_AUTO_VALUE_ON_ZERO,STRICT_TRANS_TABLES");
+        assert_eq!(relaxed_sql_mode(""), "NO_AUTO_VALUE_ON_ZERO");
+    }
+
+    #[test]
     fn the_user_may_change_defaults_but_not_what_must_hold() {
         let sql = all(Purpose::Lane, "10.11.19-MariaDB", &[("foreign_key_checks", "1"), ("time_zone", "SYSTEM")]);
         let at = |needle: &str| sql.find(needle).unwrap_or_else(|| panic!("{needle} in {sql}"));
         assert!(at("foreign_key_checks = 0") < at("foreign_key_checks = 1"));
         assert!(!sql.contains("SYSTEM"), "a zone the server may not know is not even tried: {sql}");
         assert!(sql.contains("time_zone = '+00:00'"), "{sql}");
-        assert!(sql.contains("sql_mode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES'"));
+        assert!(sql.contains("sql_mode = 'NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES,STRICT_TRANS_TABLES'"));
         assert!(sql.contains("idle_write_transaction_timeout = 5"));
     }
 
