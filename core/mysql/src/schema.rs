@@ -54,9 +54,13 @@ pub async fn tables(conn: &mut Conn, schema: Option<&str>) -> Result<Vec<TableEn
         "SELECT table_schema, table_name, table_type, engine, COALESCE(table_rows, 0), COALESCE(data_length, 0) \
                    FROM information_schema.tables"
             .to_owned();
-    if let Some(schema) = schema {
-        sql.push_str(" WHERE table_schema = ");
-        sql.push_str(&text::literal(schema));
+    match schema {
+        Some(schema) => {
+            sql.push_str(" WHERE table_schema = ");
+            sql.push_str(&text::literal(schema));
+        }
+        // Without this the server opens every view of `sys` to answer, which is slow and once ended a MariaDB.
+        None => sql.push_str(" WHERE table_schema NOT IN ('mysql', 'information_schema', 'performance_schema', 'sys')"),
     }
     sql.push_str(" ORDER BY table_schema, table_name");
     let rows: Vec<(String, String, String, Option<String>, u64, u64)> =
