@@ -103,6 +103,12 @@ impl Cluster {
         Ok(format!("127.0.0.1:{}", place.client_port))
     }
 
+    /// Where a master listens for other masters.
+    pub fn peer_addr(&self, name: &str) -> Result<String> {
+        let place = self.masters.get(name).with_context(|| format!("find master {name}"))?;
+        Ok(format!("127.0.0.1:{}", place.peer_port))
+    }
+
     pub fn worker_addr(&self, name: &str) -> Result<String> {
         let port = self.workers.get(name).with_context(|| format!("find worker {name}"))?;
         Ok(format!("127.0.0.1:{port}"))

@@ -1,10 +1,14 @@
 //! dmctl as a user runs it: the binary, its text, its exit code.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
-use tokio::process::Command;
+use tokio::{io::AsyncWriteExt, process::Command};
 
 use crate::process::binary;
 
@@ -40,20 +44,9 @@ impl Dmctl {
     /// # Errors
     /// The binary is missing, or it does not end in time.
     pub async fn run(&self, args: &[&str]) -> Result<Output> {
-        let command = Command::new(binary("dmctl")?)
-            .arg(format!("--master-addr={}", self.masters.join(",")))
-            .args(args)
-            .current_dir(&self.folder)
-            .kill_on_drop(true)
-            .output();
-        let output = tokio::time::timeout(LIMIT, command)
-            .await
-            .with_context(|| format!("dmctl {args:?} did not end within {LIMIT:?}"))??;
-        Ok(Output {
-            code: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        })
+        let addr = format!("--master-addr={}", self.masters.join(","));
+        let words: Vec<&str> = std::iter::once(addr.as_str()).chain(args.iter().copied()).collect();
+        run_program("dmctl", &words, "", &self.folder).await
     }
 
     /// Runs a command that prints JSON; the answer's `result` may be false.
@@ -81,4 +74,33 @@ impl Dmctl {
         }
         Ok(answer)
     }
+}
+
+/// Runs a program of this build to its end, with a text on its standard input.
+///
+/// # Errors
+/// The binary is missing, or it does not end in time.
+pub async fn run_program(program: &str, args: &[&str], input: &str, folder: &Path) -> Result<Output> {
+    let mut child = Command::new(binary(program)?)
+        .args(args)
+        .env_remove("DM_MASTER_ADDR")
+        .current_dir(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .with_context(|| format!("start {program}"))?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // a program that reads nothing may have ended already
+        let _ = stdin.write_all(input.as_bytes()).await;
+    }
+    let output = tokio::time::timeout(LIMIT, child.wait_with_output())
+        .await
+        .with_context(|| format!("{program} {args:?} did not end within {LIMIT:?}"))??;
+    Ok(Output {
+        code: output.status.code(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    })
 }
