@@ -42,11 +42,11 @@ pub(super) async fn find(incarnation: &Incarnation, text: &str) -> Result<Locati
     let Some(first) = files.first() else {
         return Err(too_late("the source has no binlog files").into());
     };
-    // the newest file whose first event is not younger than the moment
+    // the newest file that begins before the moment: of two that begin within its second, the first may end in it too
     let (mut low, mut high) = (0, files.len());
     while high - low > 1 {
         let middle = usize::midpoint(low, high);
-        if first_time(incarnation, &files[middle]).await? <= wanted { low = middle } else { high = middle }
+        if first_time(incarnation, &files[middle]).await? < wanted { low = middle } else { high = middle }
     }
     if low == 0 && first_time(incarnation, first).await? > wanted {
         warn!(file = %first, "the start time is before the oldest binlog file, starting there");
