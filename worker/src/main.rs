@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use dm_model::error::{Report, Retry};
 use dm_worker::{
     boot,
     flags::{self, Parsed},
@@ -22,7 +23,11 @@ fn main() -> ExitCode {
     match boot::start(file, flags) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("dm-worker: {error:#}");
+            let coded = error.chain().find_map(|cause| cause.downcast_ref::<dm_config::Error>());
+            match coded {
+                Some(coded) => eprintln!("dm-worker: {error}: {}", Report::of(coded, Retry::Never)),
+                None => eprintln!("dm-worker: {error:#}"),
+            }
             tracing::error!(error = format!("{error:#}"), "dm-worker ends");
             ExitCode::FAILURE
         }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use dm_config::{SecretKey, SourceConfig, SubtaskConfig, TaskConfig};
 use dm_model::{
-    BinlogPosition, ClusterId, SubtaskId,
+    BinlogPosition, ClusterId, Stage, SubtaskId,
     error::{Coded, Report, Retry},
 };
 use tokio::sync::watch;
@@ -142,6 +142,7 @@ async fn run_incarnation(context: &Context, config: &SubtaskConfig, stop: &Stop)
         () = stop.requested() => return Ok(UnitEnd::Drained),
         incarnation = Incarnation::begin(context, config) => incarnation?,
     };
+    context.cell.announce(|view| view.stage = Stage::Running);
     let handover = if config.mode.has_load() { Some(snapshot::run(&incarnation, stop).await?) } else { None };
     if let Some(handover) = &handover {
         incarnation.know_rows(&handover.rows);

@@ -125,7 +125,8 @@ impl Life {
     async fn attempt(&mut self) -> Next {
         let assignment = self.wish.borrow_and_update().clone();
         self.cell.announce(|view| {
-            view.stage = Stage::Running;
+            // the units say `Running` once the target is theirs: until then it may still turn out to be another's
+            view.stage = if view.stage == Stage::New { Stage::New } else { Stage::Resuming };
             view.pause = None;
             view.error_at = None;
             view.wanted_revision = assignment.wanted_revision;

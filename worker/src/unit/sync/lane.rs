@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use dm_fence::{FenceUpdate, IntentVerdict, LaneRow, Progress, UnitNumber};
 use dm_model::{
     BinlogPosition, TableName,
-    error::{Report, Retry},
+    error::{Report, Retry, Scope},
 };
 use dm_mysql::fence::{DdlPiece, DdlSettings, FenceTarget, Lane, LaneOutcome, Statement};
 use dm_sync_core::{
@@ -27,6 +27,8 @@ use super::{config::BUG, structures};
 /// How often one transaction is tried; with the pauses below that is about two minutes, after which the subtask pauses and
 /// the supervisor tries again with its own backoff.
 const TRIES: u32 = 70;
+const REFUSED: &str =
+    "Look at the target: rows, structures or rights that were changed there by others. Mend it, then resume the task.";
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
@@ -281,10 +283,18 @@ impl Retries {
     }
 }
 
+/// What goes wrong in a lane goes wrong in the target, and a person needs to know what to do about it.
 fn report_of(outcome: &LaneOutcome) -> Report {
-    outcome
+    let mut report = outcome
         .report()
-        .unwrap_or_else(|| Report::new(BUG, Retry::Backoff, "a committed transaction was taken for a failed one"))
+        .unwrap_or_else(|| Report::new(BUG, Retry::Backoff, "a committed transaction was taken for a failed one"));
+    if report.scope == Scope::NotSet {
+        report.scope = Scope::Downstream;
+    }
+    if report.workaround.is_empty() && matches!(outcome, LaneOutcome::Data { .. }) {
+        report.workaround = REFUSED.to_owned();
+    }
+    report
 }
 
 fn piece(command: &DdlCommand) -> DdlPiece {

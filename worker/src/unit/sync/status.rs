@@ -47,7 +47,8 @@ pub(super) fn view(
     let is_synced = is_synced(status, source);
     SyncView {
         source: source.clone(),
-        synced: status.reached.location.clone(),
+        // with nothing in flight all that was read is committed, also where no lane row says so yet
+        synced: if is_synced { &status.read } else { &status.reached.location }.clone(),
         is_synced,
         total_rows: rows,
         recent_rps,

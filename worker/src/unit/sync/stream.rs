@@ -240,13 +240,22 @@ fn failed(message: &str, cause: String, retry: Retry) -> Report {
     Report::new(GET_EVENT, retry, message).with_cause(cause)
 }
 
-/// 1236 means that what we ask for is not there any more (or never was): no retry brings it back.
 fn of_library(error: &mysql_async::Error) -> Report {
-    let retry = match error_number::number(error) {
-        Some(1236) => Retry::Never,
-        Some(_) | None => error_number::retry(error),
-    };
-    failed("get binlog event", error.to_string(), retry)
+    let text = error.to_string();
+    let retry = retry(error_number::number(error), &text).unwrap_or_else(|| error_number::retry(error));
+    failed("get binlog event", text, retry)
+}
+
+/// 1236 means that what we ask for is not there any more (or never was): no retry brings it back. But both kinds of server
+/// also end our stream when a former owner that does not know yet opens one under our id (1236 on MySQL, 4052 on MariaDB):
+/// it will be fenced, so we come back.
+fn retry(number: Option<u16>, text: &str) -> Option<Retry> {
+    match number {
+        Some(4052) => Some(Retry::Backoff),
+        Some(1236) if text.contains("same server_uuid/server_id") => Some(Retry::Backoff),
+        Some(1236) => Some(Retry::Never),
+        Some(_) | None => None,
+    }
 }
 
 #[cfg(test)]
@@ -271,6 +280,18 @@ mod tests {
         assert_eq!((sids[0].intervals()[0].start(), sids[0].intervals()[0].end()), (1, 6));
         assert_eq!(sids[0].intervals().len(), 2);
         assert_eq!(sids[1].tag().map(|t| t.as_str().to_owned()), Some("tag".to_owned()));
+    }
+
+    #[test]
+    fn a_stream_that_a_former_owner_took_is_opened_again_and_purged_logs_are_not() {
+        let taken = "A replica with the same server_uuid/server_id as this replica has connected to the source";
+        assert_eq!(retry(Some(1236), taken), Some(Retry::Backoff));
+        assert_eq!(retry(Some(4052), ""), Some(Retry::Backoff));
+        assert_eq!(
+            retry(Some(1236), "Could not find first log file name in binary log index file"),
+            Some(Retry::Never)
+        );
+        assert_eq!(retry(Some(2013), ""), None);
     }
 
     #[test]
