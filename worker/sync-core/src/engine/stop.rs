@@ -10,6 +10,8 @@ use dm_model::{
 
 use crate::mapping;
 
+const SKIP: &str = "use `binlog skip` or `binlog replace` for this statement, or filter it in the task";
+
 /// The end of a run. The engine hands out no more work; a new run starts from takeover.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stop {
@@ -87,7 +89,6 @@ impl Coded for Error {
     fn code(&self) -> Code {
         use Class::{BinlogOp, Functional, SyncUnit};
         use Scope::{Downstream, Internal, Upstream};
-        const SKIP: &str = "use `binlog skip` or `binlog replace` for this statement, or filter it in the task";
         match self {
             Self::Decode(cause) => cause.code(),
             Self::UnknownEvent { .. } => Code::new(
@@ -135,7 +136,8 @@ impl Coded for Error {
                 SyncUnit,
                 Internal,
                 Level::High,
-                "give the structure of the source table as of this location with `binlog-schema update`",
+                "make the target table fit the rows as of this location and resume, or filter the table, or copy it again \
+                 (`start-task --remove-meta`); `binlog-schema update` is not built yet",
             ),
             Self::TargetMissing { .. } => Code::new(
                 36070,
@@ -219,6 +221,10 @@ impl Stop {
 
     /// A report from elsewhere, about the DDL at `span`.
     pub fn of_ddl_report(mut report: Report, span: Span, sql: &str) -> Self {
+        if !["binlog skip", "binlog replace"].iter().any(|way| report.workaround.contains(way)) {
+            let more = if report.workaround.is_empty() { "" } else { "; or " };
+            report.workaround = format!("{}{more}{SKIP}", report.workaround);
+        }
         report.message = format!(
             "startLocation: [{}], endLocation: [{}], origin SQL: [{sql}]: {}",
             span.start, span.end, report.message
