@@ -43,6 +43,8 @@ pub enum Error {
     BadArgument { what: &'static str, text: String },
     #[error("source config needs `enable-gtid` off, or GTIDs on the server: gtid_mode is {mode}")]
     GtidOff { mode: String },
+    #[error("source {source_id} has `flavor: {given}`, but the server is {found}")]
+    OtherFlavor { source_id: SourceId, given: &'static str, found: &'static str },
     #[error("source {source_id} writes no binlog: log_bin is off")]
     BinlogOff { source_id: SourceId },
     #[error("source {source_id} writes binlog_format {format}, which has no row changes")]
@@ -115,6 +117,13 @@ impl Coded for Error {
                 Level::Medium,
                 "Please check `enable-gtid` in the source file and gtid_mode of the server.",
             ),
+            Self::OtherFlavor { .. } => Code::new(
+                60311,
+                Class::DmMaster,
+                Scope::Upstream,
+                Level::Medium,
+                "Please correct `flavor` in the source file, or leave it out.",
+            ),
             Self::BinlogOff { .. } | Self::BinlogFormat { .. } => Code::new(
                 60304,
                 Class::DmMaster,
@@ -179,6 +188,7 @@ impl Error {
             | Self::Forward { .. }
             | Self::Busy { .. }
             | Self::GtidOff { .. }
+            | Self::OtherFlavor { .. }
             | Self::BinlogOff { .. }
             | Self::BinlogFormat { .. }
             | Self::SourceSilent { .. }

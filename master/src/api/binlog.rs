@@ -108,13 +108,49 @@ fn statements(request: &pb::HandleErrorRequest) -> Result<Vec<String>, String> {
     let sqls: Vec<String> = request
         .sqls
         .iter()
-        .map(|sql| sql.trim().trim_end_matches(';').trim().to_owned())
+        .flat_map(|text| split(text))
+        .map(|sql| sql.trim().to_owned())
         .filter(|sql| !sql.is_empty())
         .collect();
     if sqls.is_empty() {
         return Err(Error::BadArgument { what: "list of statements", text: request.sqls.join("; ") }.text());
     }
-    Ok(sqls)
+    match sqls.iter().find(|sql| !is_qualified_ddl(sql)) {
+        Some(bad) => {
+            Err(Error::BadArgument { what: "DDL whose tables all name their schema", text: bad.clone() }.text())
+        }
+        None => Ok(sqls),
+    }
+}
+
+/// The parts of a text between semicolons that stand outside of quotes.
+fn split(text: &str) -> Vec<&str> {
+    let (mut parts, mut begin) = (Vec::new(), 0);
+    let mut quote = None;
+    let mut is_escaped = false;
+    for (at, character) in text.char_indices() {
+        match quote {
+            Some(_) if is_escaped => is_escaped = false,
+            Some('\'' | '"') if character == '\\' => is_escaped = true,
+            Some(open) if open == character => quote = None,
+            Some(_) => {}
+            None if ['\'', '"', '`'].contains(&character) => quote = Some(character),
+            None if character == ';' => {
+                parts.push(&text[begin..at]);
+                begin = at + 1;
+            }
+            None => {}
+        }
+    }
+    parts.push(&text[begin..]);
+    parts
+}
+
+/// Whether a worker can carry it out in place of a statement: nothing else says which schema such a text is about.
+fn is_qualified_ddl(sql: &str) -> bool {
+    dm_ddl::parse(sql, &dm_ddl::ParseContext::default()).is_ok_and(|statement| {
+        statement.treatment() == dm_ddl::Treatment::Ddl && statement.tables.iter().all(|table| table.schema.is_some())
+    })
 }
 
 /// The place of the error the subtask stands on.
@@ -202,6 +238,11 @@ mod tests {
             ..pb::HandleErrorRequest::default()
         };
         assert_eq!(statements(&request(&[" ALTER TABLE a.b ADD c INT; ", ""])).unwrap(), ["ALTER TABLE a.b ADD c INT"]);
+        let two = request(&["ALTER TABLE a.b COMMENT 'x;\\';y'; ALTER TABLE a.b ADD `d;` INT;"]);
+        assert_eq!(statements(&two).unwrap(), ["ALTER TABLE a.b COMMENT 'x;\\';y'", "ALTER TABLE a.b ADD `d;` INT"]);
+        for bad in ["INSERT INTO a.b VALUES (1)", "ALTER TABLE b ADD c INT", "nonsense"] {
+            assert!(statements(&request(&[bad])).unwrap_err().contains("DDL"), "{bad}");
+        }
         assert!(statements(&request(&[" ; "])).unwrap_err().starts_with("[code="));
     }
 }

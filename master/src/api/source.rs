@@ -179,6 +179,12 @@ async fn verify(context: &Context, source: &SourceConfig) -> Result<ServerFacts,
 }
 
 fn judge(source: &SourceConfig, facts: &ServerFacts) -> Result<(), Error> {
+    if let Some(flavor) = source.flavor
+        && flavor != facts.flavor
+    {
+        let (given, found) = (flavor_name(flavor), flavor_name(facts.flavor));
+        return Err(Error::OtherFlavor { source_id: source.source_id.clone(), given, found });
+    }
     if source.enable_gtid && !facts.has_gtid() {
         return Err(Error::GtidOff { mode: facts.gtid_mode.clone().unwrap_or_else(|| "unknown".to_owned()) });
     }
@@ -195,11 +201,7 @@ fn judge(source: &SourceConfig, facts: &ServerFacts) -> Result<(), Error> {
 fn fill(text: &str, source: &SourceConfig, facts: &ServerFacts) -> String {
     let mut filled = text.to_owned();
     if source.flavor.is_none() {
-        let flavor = match facts.flavor {
-            Flavor::MySql => "mysql",
-            Flavor::MariaDb => "mariadb",
-        };
-        filled = with_key(&filled, "flavor", flavor);
+        filled = with_key(&filled, "flavor", flavor_name(facts.flavor));
     }
     if source.server_id == 0 {
         // the range DM picks from: far from what people give their servers
@@ -210,6 +212,13 @@ fn fill(text: &str, source: &SourceConfig, facts: &ServerFacts) -> String {
     match SourceConfig::parse(&filled) {
         Ok(_) => filled,
         Err(_) => text.to_owned(),
+    }
+}
+
+fn flavor_name(flavor: Flavor) -> &'static str {
+    match flavor {
+        Flavor::MySql => "mysql",
+        Flavor::MariaDb => "mariadb",
     }
 }
 

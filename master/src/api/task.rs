@@ -154,7 +154,7 @@ async fn stop(
 
 /// Whether the owner of a subtask is there to be asked.
 fn is_answering(leading: &Leading, state: &State, id: &SubtaskId) -> bool {
-    state.subtask(id).and_then(|subtask| subtask.owner).is_some_and(|owner| leading.sessions.is_attached(owner.session))
+    state.subtask(id).and_then(|subtask| subtask.owner).is_some_and(|owner| leading.sessions.may_answer(owner.session))
 }
 
 /// Fences off those whose owner did not answer. One that never had an owner needs none of it.

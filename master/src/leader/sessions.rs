@@ -173,9 +173,10 @@ impl Sessions {
         self.lock().told_to_drain.clone()
     }
 
-    /// Whether the session has been heard by this leader at all.
-    pub fn is_attached(&self, session: SessionId) -> bool {
-        self.lock().live.get(&session).is_some_and(|live| matches!(live.silence, Silence::Quiet))
+    /// Whether the worker may be there to be asked: its stream is not broken. A leader that is new has not heard it yet
+    /// and has no reason to think it gone.
+    pub fn may_answer(&self, session: SessionId) -> bool {
+        self.lock().live.get(&session).is_none_or(|live| matches!(live.silence, Silence::Quiet))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -228,6 +229,16 @@ mod tests {
         let sessions = Sessions::new(Millis(100));
         assert_eq!(health(&sessions, 10_000), Health::Suspect);
         assert_eq!(health(&sessions, 10_100), Health::Lost);
+    }
+
+    #[test]
+    fn only_a_broken_stream_makes_a_worker_one_that_does_not_answer() {
+        let sessions = Sessions::new(Millis(0));
+        assert!(sessions.may_answer(SESSION), "not heard yet by this leader");
+        let stream = sessions.attach(SESSION, Millis(1_000));
+        assert!(sessions.may_answer(SESSION));
+        sessions.broken(&stream, Millis(2_000));
+        assert!(!sessions.may_answer(SESSION));
     }
 
     #[test]
