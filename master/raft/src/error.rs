@@ -24,9 +24,11 @@ pub enum Corrupt {
     Membership(String),
     #[error("{0} is not valid: {1}")]
     Invalid(&'static str, String),
+    #[error("{0} holds something this version of dm-master does not know: upgrade this dm-master")]
+    Unknown(&'static str),
     #[error(
-        "the log holds the command {name} of cluster version {since}, but this dm-master knows versions up to {known}: \
-         upgrade this dm-master"
+        "the log holds the command {name}, known since cluster version {since}, but this dm-master knows commands up to \
+         version {known} and not this one: upgrade this dm-master"
     )]
     UnknownCommand { name: String, since: u32, known: u32 },
     #[error("not a message")]
@@ -69,6 +71,17 @@ pub enum Error {
          not vote; remove it from the cluster (dmctl offline-member --master), clear its data directory and start it with --join"
     )]
     LostTail { last: u64, acknowledged: u64 },
+    #[error(
+        "the store holds a vote of term {term} but one of term {acknowledged} was given: it was lost, so this master must \
+         not vote; remove it from the cluster (dmctl offline-member --master), clear its data directory and start it with --join"
+    )]
+    LostVote { term: u64, acknowledged: u64 },
+    #[error(
+        "entries up to {purged} were replaced by a snapshot, but {}: the state was lost; remove this master from the \
+         cluster (dmctl offline-member --master), clear its data directory and start it with --join",
+        .snapshot.map_or_else(|| "there is no snapshot".to_owned(), |last| format!("the newest snapshot ends at {last}"))
+    )]
+    LostSnapshot { purged: u64, snapshot: Option<u64> },
     #[error("the {what} in the store is damaged")]
     Damaged {
         what: &'static str,
@@ -137,7 +150,9 @@ const STOPPED: Code =
 impl Coded for Error {
     fn code(&self) -> Code {
         match self {
-            Self::LostTail { .. } | Self::StoreWasLost { .. } => LOST_STORE,
+            Self::LostTail { .. } | Self::LostVote { .. } | Self::LostSnapshot { .. } | Self::StoreWasLost { .. } => {
+                LOST_STORE
+            }
             Self::DamagedEntry { .. } | Self::Hole { .. } | Self::Damaged { .. } => DAMAGED_STORE,
             Self::ClusterExists { .. } | Self::NobodyAnswered | Self::JoinRefused(_) | Self::NotPromoted { .. } => JOIN,
             Self::Directory { .. } | Self::OpenLog(_) | Self::ReadLog(_) | Self::Write(_) => STORAGE,

@@ -88,7 +88,8 @@ struct Facts {
 impl LogStore {
     /// Opens or creates the store in `directory` and checks every entry in it.
     ///
-    /// Refuses a damaged entry, a hole, and a log that ends before what was acknowledged ([`Error::LostTail`]).
+    /// Refuses a damaged entry, a hole, and a log or a vote that is older than what was acknowledged
+    /// ([`Error::LostTail`], [`Error::LostVote`]).
     pub fn open(directory: &Path) -> Result<Self, Error> {
         std::fs::create_dir_all(directory).map_err(|source| Error::Directory { path: directory.to_owned(), source })?;
         let database = Arc::new(database::open(&directory.join("db"))?);
@@ -98,6 +99,10 @@ impl LogStore {
         let last = facts.last.map_or(0, |id| id.index);
         if acked.index() > last {
             return Err(Error::LostTail { last, acknowledged: acked.index() });
+        }
+        let vote = facts.vote.as_ref().map(writer::marked).unwrap_or_default();
+        if acked.vote() > vote {
+            return Err(Error::LostVote { term: vote.term, acknowledged: acked.vote().term });
         }
         let cache = Arc::new(RwLock::new(cache));
         let writer = Writer::start(Arc::clone(&database), acked, Arc::clone(&cache)).map_err(Error::Write)?;
@@ -154,6 +159,11 @@ impl LogStore {
         self.put_meta(keys::MARKER.to_vec(), message.encode_to_vec().into()).await.map_err(Error::Write)?;
         self.facts().marker = Some(marker);
         Ok(())
+    }
+
+    /// The last entry that was removed because a snapshot covers it.
+    pub fn purged(&self) -> Option<LogId> {
+        self.facts().purged
     }
 
     /// The store a peer was first seen with.
@@ -315,7 +325,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
-        self.put_meta(keys::VOTE.to_vec(), wire::vote_to(vote).encode_to_vec().into()).await?;
+        let (done, waiter) = tokio::sync::oneshot::channel();
+        self.send(Job::SaveVote { vote: *vote, done })?;
+        waiter.await.map_err(|_| writer::stopped())??;
         self.facts().vote = Some(*vote);
         Ok(())
     }

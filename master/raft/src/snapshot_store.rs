@@ -22,7 +22,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     codec,
     error::{Corrupt, Error},
-    types::SnapshotMeta,
+    types::{LogId, SnapshotMeta},
     wire,
 };
 
@@ -62,6 +62,18 @@ impl SnapshotStore {
             fs::remove_file(&path).map_err(error)?;
         }
         Ok(Self { directory: directory.to_owned(), newest: Mutex::new(newest) })
+    }
+
+    /// Refuses a store whose log starts after the newest snapshot ends: the state between is nowhere.
+    pub(crate) fn check_covers(&self, purged: Option<LogId>) -> Result<(), Error> {
+        let newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        let snapshot = newest.as_ref().and_then(|(meta, _)| meta.last_log_id);
+        match purged {
+            Some(purged) if snapshot < Some(purged) => {
+                Err(Error::LostSnapshot { purged: purged.index, snapshot: snapshot.map(|last| last.index) })
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// The newest snapshot as its file's bytes, checked.
@@ -108,7 +120,7 @@ pub(crate) fn encode(meta: &SnapshotMeta, state: &State) -> io::Result<Bytes> {
     bytes.extend_from_slice(MAGIC);
     bytes.extend_from_slice(&meta_len.to_le_bytes());
     bytes.extend_from_slice(&meta);
-    bytes.extend_from_slice(&zstd::bulk::compress(&codec::encode_state(state)?, LEVEL)?);
+    bytes.extend_from_slice(&zstd::bulk::compress(&codec::encode_state(state), LEVEL)?);
     let hash = Sha256::digest(&bytes);
     bytes.extend_from_slice(&hash);
     Ok(bytes.into())
@@ -147,7 +159,7 @@ mod tests {
     use openraft::vote::RaftLeaderId as _;
 
     use super::*;
-    use crate::types::{LeaderId, LogId};
+    use crate::types::LeaderId;
 
     fn snapshot(index: u64) -> (SnapshotMeta, Bytes) {
         let last = LogId::new(LeaderId::new(2, 1), index);
@@ -193,7 +205,24 @@ mod tests {
         let (meta, bytes) = snapshot(5);
         store.publish(&meta, &bytes).unwrap();
         let path = fs::read_dir(dir.path()).unwrap().next().unwrap().unwrap().path();
-        fs::write(path, &bytes[..bytes.len() - 1]).unwrap();
-        assert!(matches!(SnapshotStore::open(dir.path()), Err(Error::Damaged { .. })));
+        for length in 0..bytes.len() {
+            fs::write(&path, &bytes[..length]).unwrap();
+            assert!(matches!(SnapshotStore::open(dir.path()), Err(Error::Damaged { .. })), "length {length}");
+        }
+    }
+
+    #[test]
+    fn a_snapshot_that_ends_before_the_log_starts_stops_the_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SnapshotStore::open(dir.path()).unwrap();
+        let purged = |index| Some(LogId::new(LeaderId::new(2, 1), index));
+        assert!(store.check_covers(None).is_ok());
+        assert!(matches!(store.check_covers(purged(1)), Err(Error::LostSnapshot { purged: 1, snapshot: None })));
+        let (meta, bytes) = snapshot(5);
+        store.publish(&meta, &bytes).unwrap();
+        assert!(store.check_covers(purged(5)).is_ok());
+        let error = store.check_covers(purged(6)).unwrap_err();
+        assert!(matches!(error, Error::LostSnapshot { purged: 6, snapshot: Some(5) }));
+        assert!(error.to_string().contains("the newest snapshot ends at 5"));
     }
 }

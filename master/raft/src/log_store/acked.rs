@@ -1,7 +1,7 @@
-//! How far entries were acknowledged, kept outside the database.
+//! How far entries were acknowledged, and the vote, kept outside the database.
 //!
 //! A database that lost the end of its write-ahead log to a damaged medium opens as if nothing had happened. This file
-//! tells: it holds an index that was durable, and is written after the entries, so it may say less than what was
+//! tells: it holds an index and a vote that were durable, and is written after them, so it may say less than what was
 //! acknowledged but never more. It is synced now and then, not per write; before the log is cut it is lowered and synced.
 //!
 //! Two slots written in turn, each with a checksum, so that one torn write leaves the other.
@@ -13,14 +13,25 @@ use std::{
     path::Path,
 };
 
-const SLOT: usize = 24;
+const SLOT: usize = 48;
+/// Bytes of a slot before its checksum.
+const CHECKED: usize = SLOT - 4;
 /// Writes between two syncs of the file.
 const SYNC_EVERY: u32 = 256;
+
+/// A vote as the mark keeps it: term, committed, node. Ordered as Raft orders the votes of one node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct MarkedVote {
+    pub(crate) term: u64,
+    pub(crate) committed: bool,
+    pub(crate) node: u64,
+}
 
 pub(crate) struct AckedMark {
     file: File,
     serial: u64,
     index: u64,
+    vote: MarkedVote,
     unsynced: u32,
 }
 
@@ -36,12 +47,26 @@ impl AckedMark {
             }
         }
         let newest = bytes.chunks_exact(SLOT).filter_map(read_slot).max();
-        let (serial, index) = newest.unwrap_or_default();
-        Ok(Self { file, serial, index, unsynced: 0 })
+        let (serial, index, vote) = newest.unwrap_or_default();
+        Ok(Self { file, serial, index, vote, unsynced: 0 })
     }
 
     pub(crate) fn index(&self) -> u64 {
         self.index
+    }
+
+    /// The last vote that was durable; the default before the first.
+    pub(crate) fn vote(&self) -> MarkedVote {
+        self.vote
+    }
+
+    /// This vote is durable.
+    pub(crate) fn voted(&mut self, vote: MarkedVote) -> io::Result<()> {
+        if vote <= self.vote {
+            return Ok(());
+        }
+        self.vote = vote;
+        self.write(self.index)
     }
 
     /// Entries up to `index` are durable.
@@ -79,17 +104,21 @@ impl AckedMark {
         let mut slot = [0u8; SLOT];
         slot[..8].copy_from_slice(&self.serial.to_le_bytes());
         slot[8..16].copy_from_slice(&index.to_le_bytes());
-        let crc = crc32fast::hash(&slot[..16]);
-        slot[16..20].copy_from_slice(&crc.to_le_bytes());
+        slot[16..24].copy_from_slice(&self.vote.term.to_le_bytes());
+        slot[24..32].copy_from_slice(&self.vote.node.to_le_bytes());
+        slot[32] = self.vote.committed.into();
+        let crc = crc32fast::hash(&slot[..CHECKED]);
+        slot[CHECKED..].copy_from_slice(&crc.to_le_bytes());
         self.file.write_all_at(&slot, (self.serial % 2) * SLOT as u64)
     }
 }
 
-fn read_slot(slot: &[u8]) -> Option<(u64, u64)> {
+fn read_slot(slot: &[u8]) -> Option<(u64, u64, MarkedVote)> {
     let number = |range: std::ops::Range<usize>| slot[range].try_into().ok().map(u64::from_le_bytes);
-    let crc = u32::from_le_bytes(slot[16..20].try_into().ok()?);
+    let crc = u32::from_le_bytes(slot[CHECKED..].try_into().ok()?);
     let serial = number(0..8)?;
-    (crc == crc32fast::hash(&slot[..16]) && serial > 0).then_some((serial, number(8..16)?))
+    let vote = MarkedVote { term: number(16..24)?, node: number(24..32)?, committed: slot[32] != 0 };
+    (crc == crc32fast::hash(&slot[..CHECKED]) && serial > 0).then_some((serial, number(8..16)?, vote))
 }
 
 #[cfg(test)]
@@ -115,5 +144,12 @@ mod tests {
         let mut mark = AckedMark::open(&path).unwrap();
         mark.lower(2).unwrap();
         assert_eq!(AckedMark::open(&path).unwrap().index(), 2);
+
+        let vote = MarkedVote { term: 3, committed: true, node: 2 };
+        mark.voted(vote).unwrap();
+        mark.voted(MarkedVote { term: 3, committed: false, node: 9 }).unwrap();
+        mark.raise(5).unwrap();
+        let mark = AckedMark::open(&path).unwrap();
+        assert_eq!((mark.index(), mark.vote()), (5, vote));
     }
 }

@@ -17,10 +17,14 @@ use prost::Message;
 use rocksdb::{DB, WriteBatch, WriteOptions};
 use tokio::sync::oneshot;
 
-use super::{acked::AckedMark, cache::Cache, database};
+use super::{
+    acked::{AckedMark, MarkedVote},
+    cache::Cache,
+    database,
+};
 use crate::{
     keys,
-    types::{LogId, TypeConfig},
+    types::{LogId, TypeConfig, Vote},
     wire,
 };
 
@@ -51,6 +55,10 @@ pub(crate) enum Job {
         key: Vec<u8>,
         value: Bytes,
         done: Option<Done>,
+    },
+    SaveVote {
+        vote: Vote,
+        done: Done,
     },
 }
 
@@ -177,7 +185,7 @@ impl State {
             };
             match job {
                 Job::Append { callback, .. } => callback.io_completed(answer),
-                Job::Truncate { done, .. } | Job::PutMeta { done: Some(done), .. } => {
+                Job::Truncate { done, .. } | Job::SaveVote { done, .. } | Job::PutMeta { done: Some(done), .. } => {
                     // Nobody waits any more: the node is shutting down.
                     let _ = done.send(answer);
                 }
@@ -191,6 +199,7 @@ impl State {
         let meta = database::family(&self.database, keys::CF_META);
         let mut batch = WriteBatch::default();
         let mut last = None;
+        let mut vote = None;
         let mut n_entries = 0;
         for job in jobs {
             match job {
@@ -215,6 +224,10 @@ impl State {
                     }
                 }
                 Job::PutMeta { key, value, .. } => batch.put_cf(meta, key, value),
+                Job::SaveVote { vote: saved, .. } => {
+                    batch.put_cf(meta, keys::VOTE, wire::vote_to(saved).encode_to_vec());
+                    vote = Some(*saved);
+                }
             }
         }
         let mut options = WriteOptions::default();
@@ -222,10 +235,17 @@ impl State {
         let started = Instant::now();
         self.database.write_opt(batch, &options).map_err(io::Error::other)?;
         self.samples.lock().unwrap_or_else(PoisonError::into_inner).add(started.elapsed(), n_entries);
+        if let Some(vote) = vote {
+            self.acked.voted(marked(&vote))?;
+        }
         if let Some(last) = last {
             self.acked.raise(last)?;
             self.cache.write().unwrap_or_else(PoisonError::into_inner).flushed(last);
         }
         Ok(())
     }
+}
+
+pub(super) fn marked(vote: &Vote) -> MarkedVote {
+    MarkedVote { term: vote.leader_id.term, committed: vote.committed, node: vote.leader_id.node_id }
 }

@@ -75,7 +75,7 @@ impl Service {
             store_uuid: member.store_uuid.clone(),
             addresses: MasterAddresses { peer: member.raft_addr.clone(), client: member.api_addr.clone() },
         });
-        let proposal = codec::encode_command(&Entry::new(now(), command)).map_err(malformed)?;
+        let proposal = codec::encode_command(&Entry::new(now(), command));
         let response = self.raft.client_write(Proposal(proposal)).await.map_err(unavailable)?;
         match response.data.0 {
             Some(Reply::MasterRegistered(node)) => Ok(node.0),

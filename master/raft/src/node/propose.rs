@@ -16,7 +16,6 @@ use openraft::{
 use super::{LeaderHint, LeaderToken, Node};
 use crate::{
     codec,
-    error::Corrupt,
     network::Lane,
     types::{LeaderId, Proposal, TypeConfig},
 };
@@ -42,8 +41,6 @@ pub enum ProposeError {
     TooLarge { n_bytes: usize },
     #[error("disk of the leader is nearly full: {free_bytes} bytes are free")]
     DiskFull { free_bytes: u64 },
-    #[error("command cannot be encoded")]
-    Encode(#[source] Corrupt),
     #[error("it is not known whether the command was carried out: {reason}")]
     Unknown { reason: String, leader: Option<LeaderHint> },
     #[error("this dm-master has stopped: {0}")]
@@ -58,8 +55,7 @@ impl ProposeError {
             | Self::Transferring { .. }
             | Self::NoQuorum
             | Self::TooLarge { .. }
-            | Self::DiskFull { .. }
-            | Self::Encode(_) => true,
+            | Self::DiskFull { .. } => true,
             Self::Unknown { .. } | Self::Fatal(_) => false,
         }
     }
@@ -68,9 +64,7 @@ impl ProposeError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::NotLeader { .. } | Self::Transferring { .. } | Self::NoQuorum => true,
-            Self::TooLarge { .. } | Self::DiskFull { .. } | Self::Encode(_) | Self::Unknown { .. } | Self::Fatal(_) => {
-                false
-            }
+            Self::TooLarge { .. } | Self::DiskFull { .. } | Self::Unknown { .. } | Self::Fatal(_) => false,
         }
     }
 
@@ -79,7 +73,7 @@ impl ProposeError {
             Self::NotLeader { leader } | Self::Transferring { leader } | Self::Unknown { leader, .. } => {
                 leader.as_ref()
             }
-            Self::NoQuorum | Self::TooLarge { .. } | Self::DiskFull { .. } | Self::Encode(_) | Self::Fatal(_) => None,
+            Self::NoQuorum | Self::TooLarge { .. } | Self::DiskFull { .. } | Self::Fatal(_) => None,
         }
     }
 }
@@ -99,7 +93,6 @@ impl Coded for ProposeError {
             }
             Self::TooLarge { .. } => code(60112, Level::Medium, "Split the task or the source config."),
             Self::DiskFull { .. } => code(60113, Level::High, "Free disk space on the leader."),
-            Self::Encode(_) => code(60114, Level::High, ""),
             Self::Unknown { .. } => {
                 code(60115, Level::Medium, "Look at the state, or repeat the request as the same client.")
             }
@@ -128,7 +121,7 @@ impl Node {
         if self.shared.disk.is_low() && !is_essential(&entry.command) {
             return Err(ProposeError::DiskFull { free_bytes: self.shared.disk.free() });
         }
-        let bytes = codec::encode_command(&entry).map_err(ProposeError::Encode)?;
+        let bytes = codec::encode_command(&entry);
         if bytes.len() > codec::MAX_COMMAND_BYTES {
             return Err(ProposeError::TooLarge { n_bytes: bytes.len() });
         }

@@ -47,6 +47,7 @@ pub(super) async fn open(options: Options) -> Result<Node, Error> {
         tokio::task::spawn_blocking(move || {
             let log = LogStore::open(&directory)?;
             let snapshots = SnapshotStore::open(&directory.join("snapshots"))?;
+            snapshots.check_covers(log.purged())?;
             Ok::<_, Error>((log, snapshots))
         })
     };

@@ -251,6 +251,16 @@ async fn a_follower_that_lags_far_gets_a_snapshot() {
     let last = put_somewhere(&cluster, "end", "1").await;
     applied(&cluster.nodes[&follower], last.revision).await;
     assert_eq!(value(&cluster.nodes[&follower].state(), "k8").as_deref(), Some("298"));
+
+    // But not without it: the log alone is not the state.
+    cluster.stop(&follower).await;
+    let snapshots = cluster.dir.path().join(&follower).join("raft/snapshots");
+    let file = std::fs::read_dir(&snapshots).unwrap().next().unwrap().unwrap().path();
+    let bytes = std::fs::read(&file).unwrap();
+    std::fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
+    assert!(matches!(cluster.open(&follower).await, Err(Error::Damaged { what: "snapshot", .. })));
+    std::fs::remove_file(&file).unwrap();
+    assert!(matches!(cluster.open(&follower).await, Err(Error::LostSnapshot { snapshot: None, .. })));
     cluster.shut_down().await;
 }
 
