@@ -29,6 +29,8 @@ struct Inner {
     timers_since: Millis,
     next_stream: u64,
     live: BTreeMap<SessionId, Live>,
+    /// When a session without a stream was seen first: it may have been opened a moment ago, its stream to come.
+    unheard_since: BTreeMap<SessionId, Millis>,
     /// Sources being moved away: the revision of the first assignments that left them out.
     told_to_drain: BTreeMap<SourceId, u64>,
 }
@@ -57,6 +59,7 @@ impl Sessions {
                 timers_since: now,
                 next_stream: 1,
                 live: BTreeMap::new(),
+                unheard_since: BTreeMap::new(),
                 told_to_drain: BTreeMap::new(),
             }),
         }
@@ -140,13 +143,18 @@ impl Sessions {
             }
             lives
         });
+        let Inner { live, unheard_since, timers_since, .. } = &mut *inner;
+        unheard_since.retain(|session, _| state.session(*session).is_some() && !live.contains_key(session));
         let mut facts = Facts::default();
         let mut lost = Vec::new();
         for session in state.sessions() {
-            let (heard, silence) = inner
-                .live
-                .get(&session.id)
-                .map_or((Heard::NotSince(inner.timers_since), Silence::Quiet), |live| (live.heard, live.silence));
+            let (heard, silence) = match live.get(&session.id) {
+                Some(live) => (live.heard, live.silence),
+                None => {
+                    let since = *unheard_since.entry(session.id).or_insert(now);
+                    (Heard::NotSince(since.max(*timers_since)), Silence::Quiet)
+                }
+            };
             let health = match expire_decision(heard, silence, now, ttl) {
                 Expiry::Alive { .. } => Health::Healthy,
                 Expiry::Suspect { .. } => Health::Suspect,
@@ -227,8 +235,15 @@ mod tests {
     #[test]
     fn a_new_leader_gives_unheard_sessions_their_full_time() {
         let sessions = Sessions::new(Millis(100));
+        assert_ne!(health(&sessions, 100), Health::Lost);
         assert_eq!(health(&sessions, 10_000), Health::Suspect);
         assert_eq!(health(&sessions, 10_100), Health::Lost);
+    }
+
+    #[test]
+    fn a_session_that_was_opened_a_moment_ago_is_not_given_up_before_its_stream_is_there() {
+        let sessions = Sessions::new(Millis(100));
+        assert_ne!(health(&sessions, 60_000), Health::Lost);
     }
 
     #[test]
