@@ -243,14 +243,16 @@ impl Life {
     /// A wish that arrives at rest: a resume runs at once, a pause turns an error pause into a manual one.
     fn on_new_wish(&mut self, wish: &Assignment, wait: Option<Duration>) -> Next {
         let view = self.cell.read();
-        self.cell.announce(|view| view.wanted_revision = wish.wanted_revision);
         if view.fenced || view.stage == Stage::Finished {
+            self.cell.announce(|view| view.wanted_revision = wish.wanted_revision);
             return Next::Rest(None);
         }
         match wish.wanted_stage {
+            // the run answers the wish: together with the error that is shown now it would read as a failed resume
             Stage::Running => Next::Run,
             Stage::Paused | Stage::Stopped => {
                 self.cell.announce(|view| {
+                    view.wanted_revision = wish.wanted_revision;
                     view.stage = Stage::Paused;
                     view.pause = Some(Pause::Operator);
                 });
