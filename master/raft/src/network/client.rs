@@ -1,4 +1,5 @@
 //! The side of a connection that asks: what Raft sends to one peer.
+#![allow(clippy::result_large_err, reason = "the error types of these answers are openraft's")]
 
 use std::{
     future::Future,
