@@ -303,10 +303,11 @@ async fn tables(server: &Server, schema: &str) -> Result<Vec<String>> {
     Ok(tables)
 }
 
-/// Names of the columns, and whether they hold JSON, which servers print differently.
+/// Names of the columns, and whether they hold JSON, which servers print differently. MariaDB does not tell: its JSON is a
+/// LONGTEXT, so the cases call every JSON column `j`.
 async fn columns(server: &Server, schema: &str, table: &str) -> Result<Vec<(String, bool)>> {
     let mut conn = conn(server).await?;
-    let sql = "SELECT column_name, data_type = 'json' FROM information_schema.columns WHERE table_schema = ? \
+    let sql = "SELECT column_name, data_type = 'json' OR column_name = 'j' FROM information_schema.columns WHERE table_schema = ? \
                AND table_name = ? ORDER BY ordinal_position";
     let columns = conn.exec(sql, (schema, table)).await?;
     conn.disconnect().await?;

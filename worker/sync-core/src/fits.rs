@@ -4,22 +4,33 @@
 //! put values into wrong columns, so every structure is held against the table map before it is used. A fit is
 //! necessary, not sufficient: columns of one type that changed places look the same where names are not logged.
 
-use dm_binlog::table_map::ColumnType;
+use dm_binlog::table_map::{ColumnType, Metadata};
 use dm_ddl::table::{Column, DataType, Table};
 
 /// True when number, types, signs and names of columns agree as far as the map tells them.
 pub fn fits(structure: &Table, map: &dm_binlog::Table) -> bool {
+    misfit(structure, map).is_none()
+}
+
+/// The first thing in which the two differ, for a message; `None` when the structure fits.
+pub fn misfit(structure: &Table, map: &dm_binlog::Table) -> Option<String> {
     if structure.columns.len() != map.columns.len() {
-        return false;
+        return Some(format!("{} columns, {} in the binlog", structure.columns.len(), map.columns.len()));
     }
-    let metadata = &map.metadata;
-    structure.columns.iter().zip(&map.columns).enumerate().all(|(idx, (column, logged))| {
-        let sign = metadata.unsigned.as_ref().and_then(|signs| signs.get(idx).copied().flatten());
-        let name = metadata.names.as_ref().and_then(|names| names.get(idx));
-        type_fits(column, *logged)
-            && sign.is_none_or(|unsigned| unsigned == (column.unsigned || column.zerofill))
-            && name.is_none_or(|name| name.eq_ignore_ascii_case(&column.name) || !name.is_ascii())
-    })
+    let (idx, column) = structure
+        .columns
+        .iter()
+        .enumerate()
+        .find(|(idx, column)| !column_fits(*idx, column, map.columns[*idx], &map.metadata))?;
+    Some(format!("column {} `{}` is {:?}, in the binlog {:?}", idx + 1, column.name, column.data_type, map.columns[idx]))
+}
+
+fn column_fits(idx: usize, column: &Column, logged: ColumnType, metadata: &Metadata) -> bool {
+    let sign = metadata.unsigned.as_ref().and_then(|signs| signs.get(idx).copied().flatten());
+    let name = metadata.names.as_ref().and_then(|names| names.get(idx));
+    type_fits(column, logged)
+        && sign.is_none_or(|unsigned| unsigned == (column.unsigned || column.zerofill))
+        && name.is_none_or(|name| name.eq_ignore_ascii_case(&column.name) || !name.is_ascii())
 }
 
 fn type_fits(column: &Column, logged: ColumnType) -> bool {
@@ -78,5 +89,74 @@ fn type_fits(column: &Column, logged: ColumnType) -> bool {
             ColumnType::Blob { prefix } | ColumnType::CompressedBlob { prefix },
         ) => prefix == 4,
         (_, _) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dm_binlog::{Body, Decoder, Tables, frame};
+    use dm_ddl::{SqlMode, table::parse_create};
+    use dm_model::Flavor;
+
+    use super::*;
+
+    /// The table maps of a binlog that a real server wrote.
+    fn table_maps(flavor: Flavor, file: &[u8]) -> Vec<std::sync::Arc<dm_binlog::Table>> {
+        let mut rest = &file[frame::FILE_MAGIC.len()..];
+        let (mut decoder, mut tables, mut maps) = (Decoder::new(flavor), Tables::new(), Vec::new());
+        while let Some(len) = frame::event_len(rest).unwrap() {
+            if rest.len() < len {
+                break;
+            }
+            let (raw, tail) = rest.split_at(len);
+            rest = tail;
+            if let Body::TableMap(map) = decoder.decode(raw).unwrap().body {
+                maps.push(tables.learn(&map).unwrap());
+            }
+        }
+        maps
+    }
+
+    /// The CREATE TABLE of `t` in a script.
+    fn structure(script: &str) -> Table {
+        let start = script.find("CREATE TABLE t (").unwrap();
+        let len = script[start..].find(";\n").unwrap();
+        parse_create(&script[start..start + len], SqlMode::default()).unwrap().2
+    }
+
+    #[test]
+    fn structures_of_real_servers_fit_what_they_log() {
+        for (flavor, file, script) in [
+            (
+                Flavor::MySql,
+                include_bytes!("../../binlog/testdata/types-mysql.binlog").as_slice(),
+                include_str!("../../binlog/testdata/types-mysql.sql"),
+            ),
+            (
+                Flavor::MariaDb,
+                include_bytes!("../../binlog/testdata/types-mariadb.binlog").as_slice(),
+                include_str!("../../binlog/testdata/types-mariadb.sql"),
+            ),
+        ] {
+            let structure = structure(script);
+            let maps = table_maps(flavor, file);
+            let of_t: Vec<_> = maps.iter().filter(|map| map.name == "t").collect();
+            assert!(!of_t.is_empty(), "{flavor}: no table map of `t`");
+            for map in of_t {
+                assert_eq!(structure.columns.len(), map.columns.len(), "{flavor}");
+                let misfits: Vec<_> = structure
+                    .columns
+                    .iter()
+                    .zip(&map.columns)
+                    .enumerate()
+                    .filter(|(idx, (column, logged))| !column_fits(*idx, column, **logged, &map.metadata))
+                    .map(|(idx, (column, logged))| {
+                        let signs = map.metadata.unsigned.as_ref().map(|signs| signs[idx]);
+                        format!("{} {:?}: {logged:?}, unsigned {signs:?}", column.name, column.data_type)
+                    })
+                    .collect();
+                assert!(misfits.is_empty(), "{flavor}: {misfits:#?}");
+            }
+        }
     }
 }

@@ -153,9 +153,10 @@ impl ColumnType {
         }))
     }
 
-    /// Whether the signedness list has an entry for the column.
-    pub(crate) fn has_sign(self) -> bool {
-        matches!(self, Self::Int { .. } | Self::Float | Self::Double | Self::Decimal { .. })
+    /// Whether the signedness list has an entry for the column. YEAR has one, always set; BIT has none (seen on MySQL 9.7
+    /// and MariaDB 10.11).
+    pub(crate) fn has_sign_bit(self) -> bool {
+        matches!(self, Self::Int { .. } | Self::Float | Self::Double | Self::Decimal { .. } | Self::Year)
     }
 
     /// Whether the character set lists have an entry for the column.

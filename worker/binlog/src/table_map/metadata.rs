@@ -44,7 +44,11 @@ impl Metadata {
             match field {
                 1 => {
                     let mut bits = Bits { bytes: value.rest(), at: 0 };
-                    let entry = |column: &ColumnType| column.has_sign().then(|| bits.next()).transpose();
+                    let entry = |column: &ColumnType| {
+                        let bit = column.has_sign_bit().then(|| bits.next()).transpose()?;
+                        // a year has no sign, whatever its bit says
+                        Ok(bit.filter(|_| *column != ColumnType::Year))
+                    };
                     metadata.unsigned = Some(columns.iter().map(entry).collect::<Result<_, _>>()?);
                 }
                 2 => default_collations(&mut value, columns, ColumnType::has_charset, &mut metadata.collations)?,
@@ -182,4 +186,20 @@ fn read_members(
         *entry = Some(texts);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The bytes that MySQL 9.7 and MariaDB 10.11 write for `(YEAR, INT)` and `(BIT(1), INT)`: a missed bit would give every
+    /// later column its neighbour's sign.
+    #[test]
+    fn a_year_has_a_sign_bit_and_a_bit_column_has_none() {
+        let int = ColumnType::Int { width: 4 };
+        let signs = |bits: u8, first| Metadata::read(&[1, 1, bits], &[first, int]).unwrap().unsigned.unwrap();
+        assert_eq!(signs(0x80, ColumnType::Year), [None, Some(false)]);
+        assert_eq!(signs(0x00, ColumnType::Bit { bits: 1 }), [None, Some(false)]);
+        assert_eq!(signs(0x40, int), [Some(false), Some(true)]);
+    }
 }

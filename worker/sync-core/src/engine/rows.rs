@@ -10,7 +10,7 @@ use super::{Blocked, Command, Engine, Error, Stop, events::Flow};
 use crate::{
     catalog::{Route, Routed, TargetKnowledge},
     change::ChangeKind,
-    fits::fits,
+    fits::{fits, misfit},
     mapping::Mapping,
     online_ddl::TableKind,
     structures::Knowledge,
@@ -237,10 +237,10 @@ impl Engine {
         routed: &Routed,
         target: Option<&dm_ddl::table::Table>,
     ) -> Result<Need<Arc<dm_ddl::table::Table>>, Stop> {
-        let found = match self.structures.knowledge(&routed.source) {
+        let candidate = match self.structures.knowledge(&routed.source) {
             Knowledge::Known(structure) if fits(&structure, map) => return Ok(Need::Here(structure)),
-            Knowledge::Answered(Some(structure)) if fits(&structure, map) => Some(structure),
-            Knowledge::Known(_) | Knowledge::Answered(_) => None,
+            Knowledge::Known(structure) => Some(structure),
+            Knowledge::Answered(structure) => structure,
             Knowledge::Asked => return Ok(Need::Wait(Blocked::SourceStructure(routed.source.clone()))),
             Knowledge::Unknown => {
                 if self.structures.ask(&routed.source) {
@@ -249,9 +249,17 @@ impl Engine {
                 return Ok(Need::Wait(Blocked::SourceStructure(routed.source.clone())));
             }
         };
-        let found = found.or_else(|| target.filter(|structure| fits(structure, map)).cloned().map(Arc::new));
+        let why = match &candidate {
+            Some(structure) => misfit(structure, map),
+            None => Some("the source has no such table now".to_owned()),
+        };
+        let found = match why {
+            None => candidate,
+            Some(_) => target.filter(|structure| fits(structure, map)).cloned().map(Arc::new),
+        };
         let Some(structure) = found else {
-            return Err(self.error(&Error::NoStructure { table: routed.source.clone() }));
+            let why = why.unwrap_or_default();
+            return Err(self.error(&Error::NoStructure { table: routed.source.clone(), why }));
         };
         self.structures.learn(&routed.source, Arc::clone(&structure), self.source.intake.current());
         Ok(Need::Here(structure))

@@ -49,8 +49,8 @@ pub enum Error {
     RolledBack,
     #[error("an XA transaction that is prepared in one GTID and committed in another has rows to replicate")]
     Xa,
-    #[error("the structure of {table} is not known in the source and does not fit in the target")]
-    NoStructure { table: TableName },
+    #[error("no known structure of {table} fits its rows: {why}")]
+    NoStructure { table: TableName, why: String },
     #[error("table {table} does not exist downstream")]
     TargetMissing { table: TableName },
     #[error("cannot map a row of {table}")]

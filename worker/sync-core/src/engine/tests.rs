@@ -400,13 +400,13 @@ fn rows_that_fit_no_structure_stop_with_36027() {
         config(Shape::MariaDb),
         &binlog,
         expect![[r#"
-        open lane 0
-        report 0
-        lane 0 idle low 0 at 4, 0 structures
-        read target `s`.`t`
-        read source `s`.`t`
-        stop [code=36027:class=sync-unit:scope=internal:level=high], Message: startLocation: [position: (mysql-bin.000001, 81), gtid-set: ], endLocation: [position: (mysql-bin.000001, 117), gtid-set: 0-1-1]: the structure of `s`.`t` is not known in the source and does not fit in the target, Workaround: make the target table fit the rows as of this location and resume, or filter the table, or copy it again (`start-task --remove-meta`); `binlog-schema update` is not built yet
-    "#]],
+            open lane 0
+            report 0
+            lane 0 idle low 0 at 4, 0 structures
+            read target `s`.`t`
+            read source `s`.`t`
+            stop [code=36027:class=sync-unit:scope=internal:level=high], Message: startLocation: [position: (mysql-bin.000001, 81), gtid-set: ], endLocation: [position: (mysql-bin.000001, 117), gtid-set: 0-1-1]: no known structure of `s`.`t` fits its rows: 2 columns, 3 in the binlog, Workaround: make the target table fit the rows as of this location and resume, or filter the table, or copy it again (`start-task --remove-meta`); `binlog-schema update` is not built yet
+        "#]],
     );
 }
 
