@@ -160,9 +160,13 @@ mod tests {
             ("dm-new", &[]),
         ]);
         let found = violations(&bad).join("\n");
-        for part in ["dm-model is pure and uses tokio", "dm-state uses dm-binlog", "dm-worker uses openraft",
-            "dm-worker uses dm-tests", "dm-new is not in the table"]
-        {
+        for part in [
+            "dm-model is pure and uses tokio",
+            "dm-state uses dm-binlog",
+            "dm-worker uses openraft",
+            "dm-worker uses dm-tests",
+            "dm-new is not in the table",
+        ] {
             assert!(found.contains(part), "{part} is missing in:\n{found}");
         }
     }
