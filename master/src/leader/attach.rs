@@ -14,7 +14,7 @@ use dm_state::{
     Command, Rejection, Reply, State,
     apply::session::Takeover,
     command::{CloseSession, OpenSession, RegisterWorker},
-    scheduler::Redial,
+    scheduler::{Millis, Redial, Ttl},
 };
 use tokio::{
     net::TcpStream,
@@ -85,7 +85,11 @@ pub async fn serve(context: Context, leading: Arc<Leading>, mut inbox: Streaming
             return;
         }
     };
-    let stream = leading.sessions.attach(session, now());
+    let ttl = (hello.keepalive_ttl_ms > 0).then(|| {
+        let silent = Millis(u64::from(hello.keepalive_ttl_ms));
+        Ttl::of_keepalive(silent, silent)
+    });
+    let stream = leading.sessions.attach(session, ttl, now());
     info!(%worker, %session, addr = hello.advertise_addr, "worker attached");
     let end = converse(&context, &leading, &stream, &mut inbox, &outbox).await;
     finish(&context, &leading, &stream, &worker, &hello.advertise_addr, &outbox, end).await;

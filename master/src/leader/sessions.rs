@@ -38,6 +38,8 @@ struct Inner {
 #[derive(Debug)]
 struct Live {
     stream: u64,
+    /// What the worker's own `keepalive-ttl` asks for; `None`: the cluster's.
+    ttl: Option<Ttl>,
     heard: Heard,
     silence: Silence,
     wake: Arc<Notify>,
@@ -66,12 +68,12 @@ impl Sessions {
     }
 
     /// A stream of a session begins; it counts as heard.
-    pub fn attach(&self, session: SessionId, now: Millis) -> Stream {
+    pub fn attach(&self, session: SessionId, ttl: Option<Ttl>, now: Millis) -> Stream {
         let mut inner = self.lock();
         let number = inner.next_stream;
         inner.next_stream += 1;
         let wake = Arc::new(Notify::new());
-        let live = Live { stream: number, heard: Heard::At(now), silence: Silence::Quiet, wake: Arc::clone(&wake) };
+        let live = Live { stream: number, ttl, heard: Heard::At(now), silence: Silence::Quiet, wake: Arc::clone(&wake) };
         if let Some(older) = inner.live.insert(session, live) {
             older.wake.notify_one();
         }
@@ -148,11 +150,11 @@ impl Sessions {
         let mut facts = Facts::default();
         let mut lost = Vec::new();
         for session in state.sessions() {
-            let (heard, silence) = match live.get(&session.id) {
-                Some(live) => (live.heard, live.silence),
+            let (heard, silence, ttl) = match live.get(&session.id) {
+                Some(live) => (live.heard, live.silence, live.ttl.as_ref().unwrap_or(ttl)),
                 None => {
                     let since = *unheard_since.entry(session.id).or_insert(now);
-                    (Heard::NotSince(since.max(*timers_since)), Silence::Quiet)
+                    (Heard::NotSince(since.max(*timers_since)), Silence::Quiet, ttl)
                 }
             };
             let health = match expire_decision(heard, silence, now, ttl) {
@@ -241,6 +243,15 @@ mod tests {
     }
 
     #[test]
+    fn a_worker_is_given_the_time_it_asks_for() {
+        let sessions = Sessions::new(Millis(0));
+        let long = Ttl::of_keepalive(Millis(60_000), Millis(60_000));
+        sessions.attach(SESSION, Some(long), Millis(1_000));
+        assert_eq!(health(&sessions, 30_000), Health::Healthy);
+        assert_eq!(health(&sessions, 61_100), Health::Lost);
+    }
+
+    #[test]
     fn a_session_that_was_opened_a_moment_ago_is_not_given_up_before_its_stream_is_there() {
         let sessions = Sessions::new(Millis(100));
         assert_ne!(health(&sessions, 60_000), Health::Lost);
@@ -250,7 +261,7 @@ mod tests {
     fn only_a_broken_stream_makes_a_worker_one_that_does_not_answer() {
         let sessions = Sessions::new(Millis(0));
         assert!(sessions.may_answer(SESSION), "not heard yet by this leader");
-        let stream = sessions.attach(SESSION, Millis(1_000));
+        let stream = sessions.attach(SESSION, None, Millis(1_000));
         assert!(sessions.may_answer(SESSION));
         sessions.broken(&stream, Millis(2_000));
         assert!(!sessions.may_answer(SESSION));
@@ -259,11 +270,11 @@ mod tests {
     #[test]
     fn a_dead_process_is_given_up_at_once_unless_it_came_back() {
         let sessions = Sessions::new(Millis(0));
-        let stream = sessions.attach(SESSION, Millis(1_000));
+        let stream = sessions.attach(SESSION, None, Millis(1_000));
         assert!(sessions.broken(&stream, Millis(2_000)));
         sessions.redialled(&stream, Redial::Refused);
         assert_eq!(health(&sessions, 2_400), Health::Lost);
-        let again = sessions.attach(SESSION, Millis(2_500));
+        let again = sessions.attach(SESSION, None, Millis(2_500));
         assert_eq!(health(&sessions, 2_600), Health::Healthy);
         assert!(!sessions.broken(&stream, Millis(2_700)), "the old stream has nothing to say any more");
         assert!(sessions.is_current(&again) && !sessions.is_current(&stream));
@@ -272,7 +283,7 @@ mod tests {
     #[test]
     fn after_a_standstill_nobody_is_given_up_for_what_was_not_heard() {
         let sessions = Sessions::new(Millis(0));
-        sessions.attach(SESSION, Millis(1_000));
+        sessions.attach(SESSION, None, Millis(1_000));
         sessions.restart_timers(Millis(60_000));
         assert_ne!(health(&sessions, 60_100), Health::Lost);
     }

@@ -355,6 +355,10 @@ fn sorted(value: serde_json::Value) -> serde_json::Value {
             serde_json::Value::Object(members.into_iter().collect())
         }
         serde_json::Value::Array(items) => serde_json::Value::Array(items.into_iter().map(sorted).collect()),
+        // a DECIMAL inside JSON is written as its digits and becomes a number again: 1.10 and 1.1 are one value
+        serde_json::Value::Number(number) if number.to_string().contains('.') => {
+            number.as_f64().map_or(serde_json::Value::Null, serde_json::Value::from)
+        }
         other => other,
     }
 }

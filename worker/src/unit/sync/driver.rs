@@ -15,7 +15,7 @@ use dm_runtime::{Tasks, clock};
 use dm_sync_core::engine::{Command, Engine, Input};
 use tokio::{
     sync::{mpsc, watch},
-    time::{MissedTickBehavior, interval, sleep},
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 use tracing::{info, warn};
 
@@ -73,7 +73,8 @@ pub(super) struct Driver {
     questions: mpsc::UnboundedSender<(Side, dm_model::TableName)>,
     structure_answers: mpsc::Receiver<structures::Answer>,
     events: Option<mpsc::Receiver<FromSource>>,
-    reopen: Option<Duration>,
+    /// When to open the source's stream again. A moment and not a span: the loop turns more often than the pause is long.
+    reopen_at: Option<Instant>,
     n_broken: u32,
     source_end: watch::Receiver<Location>,
     wish: watch::Receiver<Assignment>,
@@ -126,7 +127,7 @@ impl Driver {
             questions,
             structure_answers,
             events: None,
-            reopen: Some(Duration::ZERO),
+            reopen_at: Some(Instant::now()),
             n_broken: 0,
             source_end,
             rates: Rates::new(clock::monotonic_ms()),
@@ -179,8 +180,8 @@ impl Driver {
     async fn next(&mut self, stop: &Stop, ticks: &mut tokio::time::Interval) -> Turn {
         let wants_events = self.engine.wants_events();
         let reopen = async {
-            match self.reopen {
-                Some(pause) => sleep(pause).await,
+            match self.reopen_at {
+                Some(at) => sleep_until(at).await,
                 None => std::future::pending().await,
             }
         };
@@ -267,11 +268,11 @@ impl Driver {
     fn reopen_later(&mut self) {
         self.events = None;
         let pause = REOPEN_FIRST * 2u32.saturating_pow(self.n_broken.min(8));
-        self.reopen = Some(pause.min(REOPEN_LONGEST));
+        self.reopen_at = Some(Instant::now() + pause.min(REOPEN_LONGEST));
     }
 
     fn open_stream(&mut self) {
-        self.reopen = None;
+        self.reopen_at = None;
         let (events_tx, events) = mpsc::channel(EVENT_QUEUE);
         let request = stream::Request {
             source: self.incarnation.source.clone(),
