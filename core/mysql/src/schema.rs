@@ -210,7 +210,7 @@ fn is_system(schema: &str) -> bool {
     SYSTEM_SCHEMAS.iter().any(|system| system.eq_ignore_ascii_case(schema))
 }
 
-fn is_absent(error: &mysql_async::Error) -> bool {
+pub(crate) fn is_absent(error: &mysql_async::Error) -> bool {
     // No such table, no such database, no such table in a view's words.
     matches!(crate::error_number::number(error), Some(1146 | 1049 | 1051))
 }

@@ -3,11 +3,12 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use dm_config::{SourceConfig, SubtaskConfig, TaskConfig, start_time::StartTime};
-use dm_model::{SourceId, SubtaskId, TaskName};
+use dm_model::{Epoch, SourceId, SubtaskId, TaskName};
 use dm_proto::pb;
 use dm_state::{
     Command, Rejection, State,
-    command::{CreateTask, DeleteSubtasks, NewSubtask, PutMeta, SetWanted},
+    apply::member::RestoredTasks,
+    command::{BumpIncarnation, CreateTask, DeleteSubtasks, NewSubtask, PutMeta, SetWanted},
     record::{ConfigText, StartArguments, Wanted},
 };
 use tracing::info;
@@ -19,7 +20,7 @@ use crate::{
     leader::{
         Leading,
         assignments::take_over_key,
-        fence::{Foreign, Then, fence_off},
+        fence::{Foreign, Then, fence_off, stored_epoch},
     },
     precheck::{self, Limits},
 };
@@ -99,6 +100,7 @@ async fn try_start(
         return Err(Refused::Precheck(verdict.text()));
     }
     if request.take_over {
+        outgrow(context, leading, &parsed.subtasks).await?;
         for id in &new {
             let command = PutMeta { key: take_over_key(id), value: b"1".to_vec() };
             leading.propose(Command::PutMeta(command)).await?;
@@ -130,6 +132,24 @@ async fn try_start(
     }
     elements.sort_by(|a, b| a.source.cmp(&b.source));
     Ok(pb::StartTaskResponse { result: true, msg: String::new(), sources: elements, check_result: verdict.text() })
+}
+
+/// Makes this cluster's tokens greater than any that another cluster left in the targets. Where they are not yet, the
+/// incarnation is raised, which ends every session once: all subtasks are taken over again by their workers.
+async fn outgrow(context: &Context, leading: &Arc<Leading>, subtasks: &[SubtaskConfig]) -> Result<(), Error> {
+    let mut newest = None;
+    for subtask in subtasks {
+        newest = newest.max(stored_epoch(context, subtask).await?);
+    }
+    let Some(newest) = newest else { return Ok(()) };
+    loop {
+        let state = leading.read().await?;
+        if Epoch::new(state.incarnation(), state.applied()) > newest {
+            return Ok(());
+        }
+        info!(stored = %newest, incarnation = %state.incarnation(), "raising the incarnation above another cluster's tokens");
+        leading.propose(Command::BumpIncarnation(BumpIncarnation { tasks: RestoredTasks::Keep })).await?;
+    }
 }
 
 /// Everything that can be refused by looking at texts alone.

@@ -8,7 +8,7 @@ use dm_fence::{Consistency, Slicing};
 use dm_model::{ClusterId, Epoch, Flavor, SubtaskId};
 use dm_mysql::{
     Connector, Purpose,
-    fence::{FenceTarget, TakeoverOptions, remove_meta, take_over},
+    fence::{FenceTarget, TakeoverOptions, newest_epoch, remove_meta, take_over},
 };
 use dm_state::{Command, Reply, State, command::FenceOff};
 use tokio::time::timeout;
@@ -57,6 +57,19 @@ pub async fn fence_off(
         results.insert(grant.subtask, result);
     }
     Ok(results)
+}
+
+/// The newest token that any cluster has left in the subtask's rows.
+pub async fn stored_epoch(context: &Context, config: &SubtaskConfig) -> Result<Option<Epoch>, Error> {
+    let connector = Connector::new(&config.target, Purpose::Check);
+    let cluster_id = context.cluster.local().cluster_id().cloned().unwrap_or(ClusterId(String::new()));
+    let flavor = config.flavor.unwrap_or(Flavor::MySql);
+    let target =
+        FenceTarget::new(&connector, config.meta_schema.clone(), config.id.clone(), cluster_id, Epoch(0), "", flavor);
+    let mut conn = connector.connect().await?;
+    let newest = newest_epoch(&mut conn, &target).await;
+    let _ = conn.disconnect().await;
+    Ok(newest?)
 }
 
 async fn show(

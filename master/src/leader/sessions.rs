@@ -73,7 +73,8 @@ impl Sessions {
         let number = inner.next_stream;
         inner.next_stream += 1;
         let wake = Arc::new(Notify::new());
-        let live = Live { stream: number, ttl, heard: Heard::At(now), silence: Silence::Quiet, wake: Arc::clone(&wake) };
+        let live =
+            Live { stream: number, ttl, heard: Heard::At(now), silence: Silence::Quiet, wake: Arc::clone(&wake) };
         if let Some(older) = inner.live.insert(session, live) {
             older.wake.notify_one();
         }

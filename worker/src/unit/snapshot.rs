@@ -214,7 +214,8 @@ impl<'a> Snapshot<'a> {
         self.show(view);
         if self.is_doubtful {
             // A lane's row may be ahead of what we counted; a takeover reads it.
-            let report = Report::new(INCARNATION_ENDED, Retry::Backoff, "the copy is complete; its lanes are read anew");
+            let report =
+                Report::new(INCARNATION_ENDED, Retry::Backoff, "the copy is complete; its lanes are read anew");
             return Err(Leave::TakeOverAgain(report));
         }
         info!(%location, n_tests = tests.len(), "full copy complete");
@@ -229,7 +230,9 @@ impl<'a> Snapshot<'a> {
         };
         let mut tests = Vec::new();
         for table in ledger.tables() {
-            let Some(structure) = self.structures.get(table) else { return Err(Error::Corrupt { table: table.clone() }) };
+            let Some(structure) = self.structures.get(table) else {
+                return Err(Error::Corrupt { table: table.clone() });
+            };
             let coupled = !structure.foreign_keys.is_empty() && is_checked("foreign_key_checks");
             if let Some(test) = ledger.skip_test(table, structure, coupled)? {
                 tests.push((table.clone(), test));

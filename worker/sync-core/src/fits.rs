@@ -22,7 +22,13 @@ pub fn misfit(structure: &Table, map: &dm_binlog::Table) -> Option<String> {
         .iter()
         .enumerate()
         .find(|(idx, column)| !column_fits(*idx, column, map.columns[*idx], &map.metadata))?;
-    Some(format!("column {} `{}` is {:?}, in the binlog {:?}", idx + 1, column.name, column.data_type, map.columns[idx]))
+    Some(format!(
+        "column {} `{}` is {:?}, in the binlog {:?}",
+        idx + 1,
+        column.name,
+        column.data_type,
+        map.columns[idx]
+    ))
 }
 
 fn column_fits(idx: usize, column: &Column, logged: ColumnType, metadata: &Metadata) -> bool {

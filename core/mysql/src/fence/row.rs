@@ -16,6 +16,16 @@ use crate::{
 const COLUMNS: &str = "lane, cluster_id, epoch, seq, low, low_file, low_off, low_gtid, done, done_gtid, source_uuid, \
                        src_ts, batch_crc, consistency, slice_rows";
 
+/// The newest token in a subtask's rows, of whatever cluster; `None` when there are no rows or no table.
+pub async fn newest_epoch(conn: &mut Conn, target: &FenceTarget) -> Result<Option<Epoch>> {
+    let sql = format!("SELECT MAX(epoch) FROM {} WHERE {}", target.table(tables::LANE), target.condition());
+    match conn.query_first::<Option<u64>, _>(sql).await {
+        Ok(newest) => Ok(newest.flatten().map(Epoch)),
+        Err(error) if crate::schema::is_absent(&error) => Ok(None),
+        Err(source) => Err(crate::Error::Query { doing: "read the newest epoch", source }),
+    }
+}
+
 /// All rows of the subtask in ascending order, as they are; `None` as `lane` reads all.
 pub(crate) async fn read(
     conn: &mut Conn,
