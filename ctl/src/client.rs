@@ -14,7 +14,7 @@ const DIAL_LIMIT: Duration = Duration::from_secs(3);
 ///
 /// # Errors
 /// None of the addresses answers; each is named with its reason.
-pub async fn connect(addrs: &[String], rpc_timeout: Duration) -> Result<MasterClient<Channel>> {
+pub(crate) async fn connect(addrs: &[String], rpc_timeout: Duration) -> Result<MasterClient<Channel>> {
     let mut failures = Vec::new();
     for addr in addrs {
         let limits = Limits { connect: DIAL_LIMIT, keepalive: Duration::from_secs(10) };

@@ -11,7 +11,7 @@ use regex::{Captures, Regex};
 ///
 /// # Errors
 /// The file, or a TLS file it names, cannot be read.
-pub fn read_config(path: &str) -> Result<String> {
+pub(crate) fn read_config(path: &str) -> Result<String> {
     let text = std::fs::read_to_string(path).with_context(|| format!("can't read file {path}"))?;
     inline_tls(&text)
 }
@@ -43,7 +43,7 @@ fn inline_tls(text: &str) -> Result<String> {
 ///
 /// # Errors
 /// The file exists and has no readable name.
-pub fn task_name(argument: &str) -> Result<String> {
+pub(crate) fn task_name(argument: &str) -> Result<String> {
     let is_yaml = argument.ends_with(".yaml") || argument.ends_with(".yml");
     if !is_yaml || !Path::new(argument).is_file() {
         return Ok(argument.to_owned());

@@ -16,7 +16,7 @@ const INDENT: &str = "    ";
 ///
 /// # Errors
 /// The message is not in the descriptors this program was built with.
-pub fn render<M: Message>(message: &M, name: &str) -> Result<String> {
+pub(crate) fn render<M: Message>(message: &M, name: &str) -> Result<String> {
     let pool = DescriptorPool::decode(dm_proto::DESCRIPTORS).context("read message descriptors")?;
     let descriptor = pool.get_message_by_name(name).with_context(|| format!("find message {name}"))?;
     let message = DynamicMessage::decode(descriptor, message.encode_to_vec().as_slice()).context("reflect message")?;
