@@ -220,6 +220,10 @@ async fn mysql_copies_every_kind_of_table() -> Result<()> {
 
 async fn copies_every_type(kind: ServerKind) -> Result<()> {
     let bench = Bench::start(kind, "threads: 1").await?;
+    // an ENUM's error value can only be written without strict mode, which a target has when its source has it
+    let mut root = bench.server.root().await?;
+    root.query_drop("SET GLOBAL sql_mode = ''").await?;
+    root.disconnect().await?;
     let (uuid, uuid_value) = match kind {
         ServerKind::MariaDb => (", u UUID, i6 INET6", ", '123e4567-e89b-12d3-a456-426655440000', '::ffff:1.2.3.4'"),
         ServerKind::MySql => ("", ""),
