@@ -43,6 +43,12 @@ pub struct Slicing {
     pub slice_rows: u32,
 }
 
+impl Slicing {
+    /// What a first owner writes, worker or leader: source transactions stay whole, but for those larger than a target takes in
+    /// one transaction. TiDB's limit of 100 MB is the smallest of all targets; rows of a few KB stay below it.
+    pub const FIRST: Self = Self { consistency: Consistency::Transaction, slice_rows: 20_000 };
+}
+
 /// One row of `dm_fence_lane`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LaneRow {

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use dm_config::{SourceConfig, SubtaskConfig, TaskConfig};
-use dm_fence::{Consistency, Slicing};
+use dm_fence::Slicing;
 use dm_model::{ClusterId, Epoch, Flavor, SubtaskId};
 use dm_mysql::{
     Connector, Purpose,
@@ -19,9 +19,6 @@ use crate::{context::Context, error::Error};
 
 /// A target that does not answer for this long fails the request; killing and waiting for locks is in it.
 const LIMIT: Duration = Duration::from_secs(60);
-
-/// What a worker that comes first writes. Rows that exist keep their own.
-const SLICING: Slicing = Slicing { consistency: Consistency::Transaction, slice_rows: 20_000 };
 
 /// Whether rows of another cluster may be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +78,7 @@ async fn show(
     then: Then,
 ) -> Result<(), Error> {
     let target = target(context, state, id, epoch)?;
-    let options = TakeoverOptions { n_lanes: 1, slicing: SLICING, from_foreign_cluster: foreign == Foreign::TakeOver };
+    let options = TakeoverOptions { n_lanes: 1, slicing: Slicing::FIRST, from_foreign_cluster: foreign == Foreign::TakeOver };
     let work = async {
         take_over(&target, options).await?;
         match then {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use dm_config::{SubtaskConfig, subtask::Rules};
-use dm_fence::{Consistency, LaneRow, Slicing};
+use dm_fence::{LaneRow, Slicing};
 use dm_model::{Flavor, error::Coded, error::Report, error::Retry};
 use dm_mysql::{
     Connector, Purpose, ServerFacts, facts,
@@ -15,10 +15,6 @@ use dm_mysql::{
 use tracing::info;
 
 use super::{Context, Failure, Leave};
-
-/// How source transactions become units: whole, but for those larger than a target takes in one transaction. TiDB's limit of
-/// 100 MB is the smallest of all targets; rows of a few KB stay below it.
-const SLICING: Slicing = Slicing { consistency: Consistency::Transaction, slice_rows: 20_000 };
 
 /// What the units of one run stand on.
 #[derive(Debug)]
@@ -58,7 +54,7 @@ impl Incarnation {
         ));
         let options = TakeoverOptions {
             n_lanes: n_lanes(config),
-            slicing: SLICING,
+            slicing: Slicing::FIRST,
             from_foreign_cluster: context.assignment.take_over,
         };
         let takeover = take_over(&target, options).await?;
