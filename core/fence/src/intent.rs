@@ -64,7 +64,7 @@ impl IntentState {
 }
 
 /// A row of `dm_ddl_intent`: one piece of a DDL, for one table.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Intent {
     pub unit: UnitNumber,
     pub piece: u32,
@@ -81,7 +81,7 @@ pub struct Intent {
 }
 
 /// What the target says about a table.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Observed {
     /// Hash of the structure; `None` when the object does not exist.
     pub hash: Option<String>,
@@ -91,7 +91,7 @@ pub struct Observed {
 }
 
 /// What to do about an intent that was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum IntentVerdict {
     /// Nothing: its done transaction is committed, only other pieces of the unit may be missing.
     Finished,

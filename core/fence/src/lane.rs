@@ -50,7 +50,7 @@ impl Slicing {
 }
 
 /// One row of `dm_fence_lane`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LaneRow {
     pub lane: u16,
     pub cluster_id: ClusterId,
@@ -76,7 +76,7 @@ pub struct LaneRow {
 }
 
 /// What one transaction of a lane adds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Progress {
     /// The units that this transaction commits. Empty for snapshot chunks and idle progress.
     pub units: Vec<UnitNumber>,
@@ -91,7 +91,7 @@ pub struct Progress {
 }
 
 /// The fence's UPDATE: the guard (`epoch`, `seq`) and what the row holds afterwards (with `seq + 1`).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct FenceUpdate {
     pub lane: u16,
     /// The row must carry this epoch.
@@ -108,7 +108,7 @@ pub struct FenceUpdate {
 }
 
 /// Why a lane row must not be advanced as asked. Each is a bug of the caller, stopped before it reaches the target.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum AdvanceError {
     #[error("watermark {wanted} is below the row's {held}")]
     LowRegressed { held: UnitNumber, wanted: UnitNumber },
@@ -212,7 +212,7 @@ impl LaneRow {
 }
 
 /// Where a new owner goes on: read the stream after `location`, number its units from `low + 1`, skip those in `done`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Resume {
     pub low: UnitNumber,
     /// Empty when the subtask never got to know its start.

@@ -13,7 +13,7 @@ pub mod window;
 
 pub use intent::{DdlEffect, Intent, IntentState, IntentVerdict, Observed, judge_intent};
 pub use lane::{AdvanceError, Consistency, FenceUpdate, LaneRow, Progress, Resume, Slicing, resume};
-pub use session::{Ending, ServerRun, Session};
+pub use session::{Ending, ServerRun, Session, is_same_target};
 pub use takeover::{Answer, Claim, Step, Stop, TakenOver, Takeover};
 pub use verdict::{Attempt, Breach, CommitVerdict, FenceVerdict, judge_unknown_commit, judge_update};
 pub use window::{CorruptWindow, OutOfWindow, UnitNumber, Window};

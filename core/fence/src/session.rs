@@ -26,6 +26,18 @@ impl ServerRun {
     }
 }
 
+/// Whether a new connection of an owner came to the server run it took over (rule 4): false means that commits which
+/// were counted may be lost, and ends the incarnation.
+///
+/// `newest` is the largest connection id the owner has seen of that run. Ids start again with a server, so one that is
+/// not larger is another run even where its start is too close to tell. `ids_grow`: false for servers whose ids do not
+/// (TiDB). Known limit: a restart within [`ServerRun::START_TOLERANCE`] after which more connections were opened than
+/// before it.
+pub fn is_same_target(before: &ServerRun, newest: u64, now: &ServerRun, connection: u64, ids_grow: bool) -> bool {
+    let went_back = ids_grow && connection <= newest;
+    !went_back && before.is_same_run(now)
+}
+
 /// A row of `dm_fence_session`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Session {
@@ -43,7 +55,7 @@ impl Session {
 }
 
 /// How a session is made sure to be gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Ending {
     /// KILL it and wait until the processlist no longer has it.
     Kill,

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// What to execute next.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Step {
     /// Roll back and drop the connection if there is one, connect, set the session's timeouts. → `Connected`.
     Connect,
@@ -49,7 +49,7 @@ pub enum Step {
 }
 
 /// What came back.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Answer {
     Connected(Session),
     Sessions(Vec<Session>),
@@ -71,7 +71,7 @@ pub enum Answer {
 }
 
 /// The target is ours.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct TakenOver {
     pub epoch: Epoch,
     pub resume: Resume,
@@ -83,7 +83,7 @@ pub struct TakenOver {
 }
 
 /// Why the target is not ours.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
 pub enum Stop {
     #[error("a later owner with epoch {seen} has the subtask")]
     Superseded { seen: Epoch },
@@ -100,7 +100,7 @@ pub enum Stop {
 }
 
 /// What a takeover is asked to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Claim {
     pub cluster_id: ClusterId,
     pub epoch: Epoch,
@@ -111,7 +111,7 @@ pub struct Claim {
     pub from_foreign_cluster: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Phase {
     Connecting,
     ReadingOld,
@@ -131,7 +131,7 @@ enum Phase {
     Stopped(Stop),
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum After {
     Blockers,
     Lock,
@@ -139,7 +139,7 @@ enum After {
 }
 
 /// The state machine.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Takeover {
     claim: Claim,
     phase: Phase,

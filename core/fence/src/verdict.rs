@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::lane::LaneRow;
 
 /// Who and what a transaction was guarded with, and the checksum it would have left.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Attempt {
     pub lane: u16,
     pub cluster_id: ClusterId,
@@ -21,7 +21,7 @@ pub struct Attempt {
 }
 
 /// What an UPDATE's affected count, and the row read again when it was not 1, mean.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum FenceVerdict {
     /// Exactly one row: go on, COMMIT may be sent.
     Held,
@@ -36,7 +36,7 @@ pub enum FenceVerdict {
 }
 
 /// A row that our own history does not explain.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
 pub enum Breach {
     #[error("the row belongs to cluster {owner}")]
     ForeignCluster { owner: ClusterId },
@@ -53,7 +53,7 @@ pub enum Breach {
 }
 
 /// What became of a transaction whose COMMIT was not answered.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum CommitVerdict {
     /// It is in the target; the row carries this seq now.
     Committed { seq: u64 },
@@ -63,6 +63,20 @@ pub enum CommitVerdict {
     Fenced { owner: Epoch },
     /// End the incarnation.
     Broken(Breach),
+}
+
+impl CommitVerdict {
+    /// How far the row's seq is ahead of its owner's count once the probe that follows the verdict is acknowledged.
+    /// `owner_seq` is the owner's count before the transaction; a committed one raises it by one. `None` for verdicts
+    /// after which nothing is written.
+    pub fn ahead(&self, owner_seq: u64) -> Option<u64> {
+        let (seq, counted) = match self {
+            Self::Committed { seq } => (*seq, owner_seq + 1),
+            Self::NotCommitted { seq } => (*seq, owner_seq),
+            Self::Fenced { .. } | Self::Broken(_) => return None,
+        };
+        (seq + 1).checked_sub(counted)
+    }
 }
 
 /// Judges the fence's UPDATE. `row` is the locked row read afterwards, needed only when `affected` is not 1.

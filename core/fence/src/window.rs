@@ -27,7 +27,7 @@ impl fmt::Display for UnitNumber {
 }
 
 /// A number that a window above `low` cannot hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("unit {unit} is outside the window of {} units above {low}", Window::SPAN)]
 pub struct OutOfWindow {
     pub unit: UnitNumber,
@@ -35,7 +35,7 @@ pub struct OutOfWindow {
 }
 
 /// Bytes of a lane row that are not a window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum CorruptWindow {
     #[error("the window has format {format}, this version reads format 1")]
     Format { format: u8 },
@@ -48,7 +48,7 @@ pub enum CorruptWindow {
 /// Units above a watermark that are committed.
 ///
 /// Sparse words of 64 numbers. No word is zero, so equal sets are equal values.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Window {
     words: BTreeMap<u64, u64>,
 }

@@ -21,7 +21,7 @@ pub struct ParseGtidError {
     pub reason: &'static str,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "flavor", content = "set")]
 pub enum GtidSet {
     #[serde(rename = "mysql")]

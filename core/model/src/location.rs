@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{BinlogPosition, GtidSet};
 
 /// `gtid` is `None` where the stream has no GTIDs (MySQL with `gtid_mode=OFF`).
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Location {
     pub position: BinlogPosition,
     pub gtid: Option<GtidSet>,

@@ -9,11 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use dm_fence::UnitNumber;
 
 /// A structure that units share: a target schema or a target table, by the number its owner gave it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Resource(pub u32);
 
 /// How a unit uses a [`Resource`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Access {
     /// Writes rows under this structure.
     Shared,
@@ -22,7 +22,7 @@ pub enum Access {
 }
 
 /// What a unit is, for those who pick ready units.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Load {
     /// Row changes, which may share a target transaction with others.
     Rows { n_rows: usize, n_bytes: usize },
@@ -30,7 +30,7 @@ pub enum Load {
     Solo,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Node {
     pub(crate) load: Load,
     /// Uncommitted predecessors.
@@ -41,14 +41,14 @@ pub(crate) struct Node {
     uses: Vec<(Resource, Access)>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 struct Holders {
     exclusive: Option<UnitNumber>,
     shared: BTreeSet<UnitNumber>,
 }
 
 /// Units that are read and not yet committed, with their order.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Graph {
     pub(crate) nodes: BTreeMap<UnitNumber, Node>,
     last_writer: BTreeMap<u64, UnitNumber>,

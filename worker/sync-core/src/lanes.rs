@@ -11,7 +11,7 @@ use dm_model::{BinlogPosition, Flavor, GtidSet, UnixMillis, gtid::Gtid};
 use crate::{batch::BatchId, engine::Reached, watermark::Watermark};
 
 /// What a lane is doing.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Work {
     Opening,
     Free,
@@ -21,7 +21,7 @@ pub enum Work {
 }
 
 /// A fold on its way.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Fold {
     pub batch: BatchId,
     pub units: Vec<UnitNumber>,
@@ -32,7 +32,7 @@ pub struct Fold {
     pub end: BinlogPosition,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Lane {
     work: Work,
     /// What its row will hold when the current transaction is acknowledged.
@@ -42,13 +42,13 @@ struct Lane {
 }
 
 /// What a lane row from before this engine says about its window.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Inherited {
     last: UnitNumber,
     gtids: GtidSet,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Lanes {
     lanes: Vec<Lane>,
     n_max: u16,

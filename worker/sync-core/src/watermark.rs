@@ -10,21 +10,21 @@ use dm_fence::UnitNumber;
 use dm_model::{BinlogPosition, Location, UnixMillis, gtid::Gtid};
 
 /// The end of a source transaction.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Boundary {
     pub position: BinlogPosition,
     pub gtid: Option<Gtid>,
 }
 
 /// Whether a unit has anything to do in the target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Standing {
     Pending,
     /// In the target, or nothing of it goes there.
     Committed,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Entry {
     standing: Standing,
     boundary: Option<Boundary>,
@@ -32,7 +32,7 @@ struct Entry {
 }
 
 /// The watermark in memory. Its window is bounded by whoever registers units.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Watermark {
     low: UnitNumber,
     location: Location,

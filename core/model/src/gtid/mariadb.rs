@@ -23,7 +23,7 @@ impl fmt::Display for Gtid {
 
 /// The position per domain. Within a domain the sequence orders transactions whatever server wrote them, so a set
 /// contains every transaction of a domain up to its sequence.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Set {
     domains: BTreeMap<u32, Gtid>,
 }

@@ -42,7 +42,7 @@ impl fmt::Display for Gtid {
 }
 
 /// Intervals per source id: start to the last number, both in the set. Never empty, never touching.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Set {
     intervals: BTreeMap<Sid, BTreeMap<u64, u64>>,
 }

@@ -30,7 +30,7 @@ pub enum Command {
 }
 
 /// What an acknowledged lane row holds: the only progress that is ever reported (data-plane.md 4.1 rule 9).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Reached {
     pub low: UnitNumber,
     pub location: Location,
