@@ -5,6 +5,7 @@
 
 pub mod assignment;
 pub mod boot;
+pub mod fail_point;
 pub mod flags;
 pub mod metrics;
 pub mod session;

@@ -5,14 +5,14 @@
 //! leader declares expired ends every subtask of it. Ends with an error only when a person must act: the name is taken,
 //! the cluster is another one, the worker was retired.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use dm_model::{ClusterId, WorkerName};
 use dm_proto::session::{
     self as wire, WorkerMessage, leader_message::Body, rejected::Reason, session_client::SessionClient,
     worker_message::Body as Up,
 };
-use dm_runtime::{Shutdown, channel, version};
+use dm_runtime::{Shutdown, channel, clock, version};
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, MissedTickBehavior, interval, sleep, timeout},
@@ -23,6 +23,7 @@ use tracing::{debug, info, warn};
 
 use crate::{
     assignment::{self, Assignments},
+    metrics::{Operation, ProcessMetrics},
     status::Board,
 };
 
@@ -65,6 +66,7 @@ pub struct Service {
     masters: Vec<String>,
     leader_hint: Option<String>,
     board: Board,
+    metrics: Arc<ProcessMetrics>,
     session_id: u64,
     cluster_id: Option<ClusterId>,
     secret_key: Vec<u8>,
@@ -85,12 +87,19 @@ enum End {
 }
 
 impl Service {
-    pub fn new(identity: Identity, masters: Vec<String>, board: Board, self_fence_after: Option<Duration>) -> Self {
+    pub fn new(
+        identity: Identity,
+        masters: Vec<String>,
+        board: Board,
+        metrics: Arc<ProcessMetrics>,
+        self_fence_after: Option<Duration>,
+    ) -> Self {
         Self {
             identity,
             masters,
             leader_hint: None,
             board,
+            metrics,
             session_id: 0,
             cluster_id: None,
             secret_key: Vec::new(),
@@ -335,7 +344,9 @@ impl Service {
                         return End::Lost;
                     }
                     seq += 1;
+                    crate::fail_point::pass("report");
                     if outbox.try_send(self.heartbeat(seq)).is_err() { debug!("outbox is full, heartbeat left out"); }
+                    crate::fail_point::pass("reported");
                 }
             }
         }
@@ -343,7 +354,8 @@ impl Service {
 
     fn heartbeat(&self, seq: u64) -> WorkerMessage {
         let revision = self.wishes.borrow().as_ref().map_or(0, |wishes| wishes.revision);
-        let heartbeat = wire::Heartbeat { seq, revision, subtasks: self.board.reports(), sources: Vec::new() };
+        let (subtasks, sources) = (self.board.reports(clock::wall()), self.board.source_reports());
+        let heartbeat = wire::Heartbeat { seq, revision, subtasks, sources };
         WorkerMessage { body: Some(Up::Heartbeat(heartbeat)) }
     }
 
@@ -355,7 +367,10 @@ impl Service {
                 Ok((id, assignment)) => {
                     subtasks.insert(id, assignment);
                 }
-                Err(error) => warn!(%error, "an assignment is not understood and not acted on"),
+                Err(error) => {
+                    self.metrics.failed(Operation::BeforeAnyOp);
+                    warn!(%error, "an assignment is not understood and not acted on");
+                }
             }
         }
         let next = Assignments { revision: wire.revision, cluster_id, secret_key: self.secret_key.clone(), subtasks };

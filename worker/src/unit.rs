@@ -142,11 +142,13 @@ async fn run_incarnation(context: &Context, config: &SubtaskConfig, stop: &Stop)
         () = stop.requested() => return Ok(UnitEnd::Drained),
         incarnation = Incarnation::begin(context, config) => incarnation?,
     };
+    crate::fail_point::pass("taken-over");
     context.cell.announce(|view| view.stage = Stage::Running);
     let handover = if config.mode.has_load() { Some(snapshot::run(&incarnation, stop).await?) } else { None };
     if let Some(handover) = &handover {
         incarnation.know_rows(&handover.rows);
     }
+    crate::fail_point::pass("unit-change");
     if !config.mode.has_sync() {
         return Ok(UnitEnd::Finished);
     }

@@ -9,6 +9,7 @@ pub mod connector;
 pub mod error;
 pub mod error_number;
 pub mod facts;
+pub mod fail_point;
 pub mod fence;
 pub mod packet;
 pub mod prelude;

@@ -193,6 +193,7 @@ impl<'a> Snapshot<'a> {
         if self.incarnation.config.mode.has_sync() && location.is_empty() {
             return Err(Error::NoBinlog.into());
         }
+        crate::fail_point::pass("handover");
         if resume.location.is_empty() && !location.is_empty() {
             let mut writer = self.writer(0)?;
             let row = writer.row();

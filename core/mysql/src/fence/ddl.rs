@@ -15,7 +15,7 @@ use super::{
     lane::{Connected, Fence, Lane, closed},
     session,
 };
-use crate::{Error, error_number, text::literal};
+use crate::{Error, error_number, fail_point, text::literal};
 
 /// One piece of a DDL, for one table.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,6 +139,7 @@ impl Lane {
                 // Resolving counted the owner's next seq; without it the row is one ahead of the owner.
                 self.ahead += 1;
                 tracing::debug!(unit = piece.unit.0, piece = piece.piece, resolved, "DDL announced");
+                fail_point::pass("intent");
                 Ok(intent)
             }
             outcome => Err(outcome),
@@ -167,9 +168,10 @@ impl Lane {
             }
         }
         // No timeout: a DDL may take hours; a dead peer is found by TCP.
-        let executed = conn.query_drop(&piece.statement).await;
+        let executed = fail_point::sent("ddl", conn.query_drop(&piece.statement)).await;
         match executed {
             Ok(()) => {
+                fail_point::pass("ddl-executed");
                 self.restore().await;
                 Executed::Yes
             }
@@ -206,6 +208,7 @@ impl Lane {
 
     /// Looks what became of a statement whose answer was lost. The old connection has to be gone first.
     async fn look(&mut self, announced: &Intent, lost: Error) -> Result<IntentVerdict, LaneOutcome> {
+        fail_point::pass("ddl-look");
         let old = self.connected.as_ref().map(|connected| connected.session.clone());
         self.abandon();
         let mut last = lost;
@@ -246,7 +249,9 @@ impl Lane {
     async fn complete(&mut self, piece: &DdlPiece, finish: &FenceUpdate, also: &[Statement]) -> LaneOutcome {
         let mut statements = vec![Statement::new(intent::done_sql(&self.target, piece.unit, piece.piece))];
         statements.extend_from_slice(also);
-        self.execute(finish, &statements).await
+        let outcome = self.execute(finish, &statements).await;
+        fail_point::pass("ddl-done");
+        outcome
     }
 }
 

@@ -10,7 +10,11 @@ use dm_fence::{Attempt, FenceUpdate, ServerRun, Session, judge_update};
 use mysql_async::{Conn, prelude::Queryable};
 
 use super::{FenceTarget, LaneOutcome, TakeoverReport, row, session};
-use crate::{Error, error_number, packet};
+use crate::{
+    Error, error_number,
+    fail_point::{self, Mutant},
+    packet,
+};
 
 /// A statement of a transaction: SQL text in UTF-8, without a semicolon at its end, that returns no rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,6 +131,7 @@ impl Lane {
             return;
         };
         let forget = session::forget_sql(&self.target, &connected.session);
+        fail_point::pass("close");
         let forgotten = tokio::time::timeout(Self::PING_INTERVAL, async {
             connected.conn.query_drop(forget).await?;
             connected.conn.disconnect().await
@@ -166,14 +171,20 @@ impl Lane {
             Fence::Update(update) => row::update_sql(&self.target, update, seq, batch_crc),
             Fence::Touch => row::touch_sql(&self.target, self.lane, seq, batch_crc),
         };
+        fail_point::pass("fence");
         let affected = match self.send(&attempt, &guard, statements).await {
             Ok(affected) => affected,
             Err(outcome) => return outcome,
         };
+        fail_point::pass("fence-held");
         match self.commit().await {
-            Ok(()) => LaneOutcome::Committed { affected, batch_crc, resolved: false },
+            Ok(()) => {
+                fail_point::pass("acked");
+                LaneOutcome::Committed { affected, batch_crc, resolved: false }
+            }
             Err(error) => {
                 tracing::info!(lane = self.lane, error = %dm_model::error::Chain(&error), "COMMIT was not acknowledged");
+                fail_point::pass("commit-unknown");
                 self.resolve(&attempt, owner_seq, error).await
             }
         }
@@ -193,7 +204,7 @@ impl Lane {
             let results = self.run(packet).await;
             affected.extend(results.affected);
             // The fence first: what comes after a failed one says nothing.
-            if affected.get(1).is_some_and(|n_rows| *n_rows != 1) {
+            if affected.get(1).is_some_and(|n_rows| *n_rows != 1) && !fail_point::is_mutant(Mutant::NoFenceCheck) {
                 return Err(self.fence_failed(attempt, affected[1]).await);
             }
             if let Some(error) = results.error {
@@ -217,7 +228,12 @@ impl Lane {
         let Some(connected) = &mut self.connected else {
             return packet::Results { affected: Vec::new(), error: Some(closed()) };
         };
-        match tokio::time::timeout(self.answer_timeout, packet::run(&mut connected.conn, packet)).await {
+        match tokio::time::timeout(
+            self.answer_timeout,
+            fail_point::sent("rows", packet::run(&mut connected.conn, packet)),
+        )
+        .await
+        {
             Ok(results) => results,
             Err(_) => packet::Results { affected: Vec::new(), error: Some(closed()) },
         }
@@ -227,7 +243,9 @@ impl Lane {
         let Some(connected) = &mut self.connected else {
             return Err(Error::Query { doing: "commit", source: closed() });
         };
-        match tokio::time::timeout(self.answer_timeout, connected.conn.query_drop("COMMIT")).await {
+        match tokio::time::timeout(self.answer_timeout, fail_point::sent("commit", connected.conn.query_drop("COMMIT")))
+            .await
+        {
             Ok(Ok(())) => Ok(()),
             Ok(Err(source)) => Err(Error::Query { doing: "commit", source }),
             Err(_) => Err(Error::Timeout { seconds: self.answer_timeout.as_secs() }),

@@ -14,7 +14,10 @@ use super::{
     lane::{Connected, Lane},
     row, session,
 };
-use crate::{Error, error_number, facts};
+use crate::{
+    Error, error_number, facts,
+    fail_point::{self, Mutant},
+};
 
 impl Lane {
     /// How often the lane's row is tried to be locked; each try waits about a second.
@@ -83,7 +86,7 @@ impl Lane {
                 Err(error) => return Err(LaneOutcome::NotCommitted { error: error.into() }),
             };
             if let Some(row) = rows.first()
-                && row.epoch == attempt.epoch
+                && (row.epoch == attempt.epoch || fail_point::is_mutant(Mutant::NoFenceCheck))
                 && row.cluster_id == attempt.cluster_id
             {
                 let mut packet = session::register_sql(&self.target, session);
@@ -92,8 +95,10 @@ impl Lane {
                     packet.push_str(&session::forget_sql(&self.target, stale));
                 }
                 conn.query_drop(packet).await.map_err(not_committed)?;
+                fail_point::pass("register");
                 conn.query_drop("COMMIT").await.map_err(not_committed)?;
                 self.stale.clear();
+                fail_point::pass("registered");
                 return Ok(());
             }
             let verdict = judge_update(&attempt, 0, rows.first());

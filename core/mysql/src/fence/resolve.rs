@@ -12,7 +12,10 @@ use super::{
     lane::{Connected, Lane, closed},
     row,
 };
-use crate::Error;
+use crate::{
+    Error,
+    fail_point::{self, Mutant},
+};
 
 /// What one probe came to.
 enum Probe {
@@ -70,7 +73,7 @@ impl Lane {
         };
         let verdict = judge_unknown_commit(attempt, lost_probes, rows.first());
         let (committed, seq) = match verdict {
-            CommitVerdict::Committed { seq } => (true, seq),
+            CommitVerdict::Committed { seq } => (!fail_point::is_mutant(Mutant::UnknownCommitIsFailure), seq),
             CommitVerdict::NotCommitted { seq } => (false, seq),
             CommitVerdict::Fenced { owner } => {
                 self.roll_back().await;
@@ -87,10 +90,11 @@ impl Lane {
         if conn.affected_rows() != 1 {
             return failed(closed());
         }
-        if let Err(source) = conn.query_drop("COMMIT").await {
+        if let Err(source) = fail_point::sent("probe", conn.query_drop("COMMIT")).await {
             return Probe::Lost(Error::Query { doing: "resolve a lost commit", source });
         }
         tracing::info!(lane = self.lane, committed, "a lost COMMIT is resolved");
+        fail_point::pass("resolved");
         // The row carries seq + 1; its owner will count owner_seq + 1, or owner_seq again.
         self.ahead = seq + 1 - (owner_seq + u64::from(committed));
         Probe::Ended(if committed {

@@ -6,7 +6,7 @@
 
 use mysql_async::{Conn, prelude::Queryable};
 
-use crate::{Error, Result, error_number, schema};
+use crate::{Error, Result, error_number, fail_point, schema};
 
 pub const LANE: &str = "dm_fence_lane";
 pub const SESSION: &str = "dm_fence_session";
@@ -88,6 +88,7 @@ pub async fn ensure_meta_tables(conn: &mut Conn, meta_schema: &str) -> Result<()
             "CREATE TABLE IF NOT EXISTS {schema}.`{table}` (\n  {columns}\n) DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin"
         );
         conn.query_drop(&sql).await.map_err(Error::execute(&sql))?;
+        fail_point::pass("meta-table");
     }
     Ok(())
 }

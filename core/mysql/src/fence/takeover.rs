@@ -14,7 +14,7 @@ use super::{
     row::{self, ReadError},
     session,
 };
-use crate::{Error, Result, ServerFacts, error_number, facts, prelude};
+use crate::{Error, Result, ServerFacts, error_number, facts, fail_point, prelude};
 
 /// The target is ours, and what lanes need to know about it.
 #[derive(Debug)]
@@ -48,12 +48,36 @@ pub async fn take_over(target: &FenceTarget, options: TakeoverOptions) -> Result
     loop {
         let step = takeover.step();
         tracing::debug!(subtask = %target.subtask, epoch = target.epoch.0, ?step, "takeover");
+        let point = point(&step);
         let answer = match step {
-            Step::Finished(taken) => return run.finish(*taken).await,
+            Step::Finished(taken) => {
+                let report = run.finish(*taken).await;
+                fail_point::pass(point);
+                return report;
+            }
             Step::Stopped(stop) => return Err(Error::Takeover(stop)),
             step => run.execute(step).await?,
         };
+        fail_point::pass(point);
         takeover.answer(answer);
+    }
+}
+
+/// The fail point that lies behind a step.
+fn point(step: &Step) -> &'static str {
+    match step {
+        Step::Connect => "c0-connected",
+        Step::ReadSessions => "c0-sessions",
+        Step::Kill(_) => "c1-killed",
+        Step::LockRows => "c2-locked",
+        Step::RollBack => "c2-rolled-back",
+        Step::Claim { .. } => "c4-claimed",
+        Step::End(..) => "c5-ended",
+        Step::Forget(_) => "c5-forgotten",
+        Step::ReadIntents => "c6-intents",
+        Step::Inspect(_) => "c6-inspected",
+        Step::ReadRows => "c7-rows",
+        Step::Finished(_) | Step::Stopped(_) => "c8-finished",
     }
 }
 
@@ -196,7 +220,8 @@ impl Connected {
         if let Err(error) = self.conn.query_drop(session::register_sql(target, &self.session)).await {
             return contention(error, DOING);
         }
-        match self.conn.query_drop("COMMIT").await {
+        fail_point::pass("c4-sent");
+        match fail_point::sent("c4-commit", self.conn.query_drop("COMMIT")).await {
             Ok(()) => Ok(Answer::Claimed),
             // Whatever it says, it may have taken effect: begin again on a new connection.
             Err(_) => Ok(Answer::Lost),

@@ -289,9 +289,11 @@ async fn write_chunk(round: &Round, mut job: Job, writer: &mut Writer, mut rx: m
         let mut statements = batch.statements;
         statements.extend(job.split_from.as_ref().map(|split| chunk::put(&round.target, split)));
         statements.push(chunk::put(&round.target, &row));
+        crate::fail_point::pass(if batch.is_last { "marker" } else { "chunk" });
         if let Err(refusal) = writer.write(&statements).await {
             return WriteEnd::Left(refusal.into_leave_of(&row.table, row.chunk));
         }
+        crate::fail_point::pass(if batch.is_last { "marker-done" } else { "chunk-done" });
         {
             let mut ledger = locked(&round.ledger);
             job.split_from.take().into_iter().for_each(|split| ledger.put(split));

@@ -106,6 +106,7 @@ impl Snapshot<'_> {
         if !statements.is_empty() {
             writer.write(&statements).await.map_err(Refusal::into_leave)?;
         }
+        crate::fail_point::pass("plan");
         let mut ledger = locked(&self.ledger);
         old.iter().for_each(|table| ledger.remove(table));
         rows.into_iter().for_each(|row| ledger.put(row));

@@ -45,6 +45,7 @@ impl Snapshot<'_> {
             Err(error) if error.retry() == Retry::Backoff => return Ok(RoundEnd::Again(Some(error))),
             Err(error) => return Err(error.into()),
         };
+        crate::fail_point::pass("view");
         if self.incarnation.config.mode.has_sync() && view.location.is_empty() {
             return Err(Error::NoBinlog.into());
         }

@@ -57,6 +57,7 @@ pub(super) async fn ensure_table(
         let failed = |source| Error::CreateTable { table: table.clone(), target: target.table.clone(), source };
         run(to, &text).await.map_err(failed)?;
         info!(%table, target = %target.table, "target table created");
+        crate::fail_point::pass("target-table");
         found = schema::create_table(to, &target.table).await?;
     }
     let structure = source::parse(&target.table, &found.unwrap_or_default())?;

@@ -219,7 +219,10 @@ impl Driver {
         let lane = from.lane;
         match from.what {
             What::Opened => self.feed(Input::LaneOpened { lane }),
-            What::Committed(batch) => self.feed(Input::Ack { lane, batch }),
+            What::Committed(batch) => {
+                crate::fail_point::pass("ack");
+                self.feed(Input::Ack { lane, batch })
+            }
             What::DdlDone { unit, piece, outcome } => self.feed(Input::DdlDone { unit, piece, outcome }),
             What::Ended(LaneEnd::Fenced) => Err(Leave::End(UnitEnd::Fenced)),
             What::Ended(LaneEnd::TakeOverAgain(report)) => Err(Leave::TakeOverAgain(report)),
@@ -243,7 +246,10 @@ impl Driver {
 
     fn on_source(&mut self, from: FromSource) -> Result<(), Leave> {
         match from {
-            FromSource::Started { location, server_uuid } => self.feed(Input::StreamStarted { location, server_uuid }),
+            FromSource::Started { location, server_uuid } => {
+                crate::fail_point::pass("stream");
+                self.feed(Input::StreamStarted { location, server_uuid })
+            }
             FromSource::Event(raw) => {
                 self.n_broken = 0;
                 self.feed(Input::RawEvent(raw))
@@ -320,6 +326,7 @@ impl Driver {
             LaneRow::first(number, target.cluster_id.clone(), target.epoch, resume.slicing)
         });
         let lane = Lane::new(Arc::clone(&self.incarnation.target), number, &self.incarnation.takeover);
+        let row = forget_window(row);
         let (jobs_tx, jobs) = mpsc::channel(JOB_QUEUE);
         let task = LaneTask::new(lane, row, Arc::clone(&self.shared), self.lane_answers.0.clone());
         self.tasks.spawn("lane", task.run(jobs));
@@ -359,4 +366,12 @@ impl Driver {
         drop((lanes, events, questions, lane_answers, structure_answers, source_end));
         tasks.finish().await;
     }
+}
+
+/// A row as it is; without its window in the mutant that leaves windows behind.
+fn forget_window(mut row: LaneRow) -> LaneRow {
+    if crate::fail_point::is_mutant(crate::fail_point::Mutant::WindowsNotInherited) {
+        row.done = dm_fence::Window::new();
+    }
+    row
 }

@@ -73,6 +73,10 @@ pub(super) async fn find(incarnation: &Incarnation, handover: Option<Handover>) 
     if !incarnation.config.enable_gtid {
         resume.location.gtid = None;
     }
+    if crate::fail_point::is_mutant(crate::fail_point::Mutant::ResumeWithoutWindows) {
+        forget_windows(&mut rows, &mut resume);
+    }
+    crate::fail_point::pass("begin");
     let merges = merges(incarnation).await?;
     let handover = handover.map(|handover| handover.tests).unwrap_or_default();
     Ok(Begin { resume, rows, structures, handover, merges })
@@ -258,4 +262,17 @@ async fn merges(incarnation: &Incarnation) -> Result<Merges, Leave> {
         }
     }
     Ok(merges)
+}
+
+/// The mutant that starts after the smallest watermark and skips nothing.
+fn forget_windows(rows: &mut [LaneRow], resume: &mut Resume) {
+    if let Some(lowest) = rows.iter().filter(|row| !row.low_location.is_empty()).min_by_key(|row| row.low) {
+        resume.low = lowest.low;
+        resume.location = lowest.low_location.clone();
+    }
+    resume.done = dm_fence::Window::new();
+    for row in rows {
+        row.low = row.low.min(resume.low);
+        row.done = dm_fence::Window::new();
+    }
 }
