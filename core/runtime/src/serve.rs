@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tower::{Service, ServiceExt};
 use tracing::{debug, warn};
 
-use crate::{Shutdown, metrics::Metrics, version};
+use crate::{Shutdown, metrics::Metrics, tls::Tls, version};
 
 /// A connection that has not sent its request head by then is closed: slow or foreign peers cannot hold a slot.
 const HEADER_LIMIT: Duration = Duration::from_secs(10);
@@ -49,11 +49,17 @@ pub async fn listen(addr: &str) -> Result<TcpListener, ListenError> {
 pub fn status_routes(metrics: Metrics) -> Router {
     Router::new()
         .route("/status", get(|| async { version::text() }))
-        .route("/metrics", get(move || async move { metrics.render() }))
+        .route("/metrics", get(move || async move { ([(axum::http::header::CONTENT_TYPE, crate::metrics::CONTENT_TYPE)], metrics.render()) }))
 }
 
-/// Serves until drain or kill. gRPC services come in as a router (`tonic::service::Routes::into_axum_router`).
+/// Serves in plain text until drain or kill; see [`serve_with`].
 pub async fn serve(listener: TcpListener, router: Router, shutdown: Shutdown) {
+    serve_with(listener, router, None, shutdown).await;
+}
+
+/// Serves until drain or kill, only over TLS when an identity is given. gRPC services come in as a router
+/// (`tonic::service::Routes::into_axum_router`).
+pub async fn serve_with(listener: TcpListener, router: Router, tls: Option<Tls>, shutdown: Shutdown) {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_LIMIT);
     builder
@@ -85,13 +91,26 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Shutdown) {
         prepare(&stream);
         let Ok(service) = make.call(peer).await;
         let service = TowerToHyperService::new(service.map_request(|request: hyper::Request<Incoming>| request));
-        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
-        let connection = graceful.watch(connection);
-        let kill = shutdown.kill.clone();
+        let (builder, watcher, kill) = (builder.clone(), graceful.watcher(), shutdown.kill.clone());
+        let tls = tls.clone();
         tokio::spawn(async move {
+            let serving = async {
+                let ended = match tls {
+                    None => {
+                        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+                        watcher.watch(connection.into_owned()).await
+                    }
+                    Some(tls) => {
+                        let stream = tls.accept(stream).await?;
+                        let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+                        watcher.watch(connection.into_owned()).await
+                    }
+                };
+                ended
+            };
             tokio::select! {
                 () = kill.cancelled() => {}
-                result = connection => if let Err(error) = result {
+                result = serving => if let Err(error) = result {
                     debug!(%peer, %error, "connection ended");
                 }
             }
