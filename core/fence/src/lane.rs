@@ -49,6 +49,9 @@ impl Slicing {
     pub const FIRST: Self = Self { consistency: Consistency::Transaction, slice_rows: 20_000 };
 }
 
+/// The seq of a row that a first owner inserts.
+pub(crate) const FIRST_SEQ: u64 = 1;
+
 /// One row of `dm_fence_lane`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct LaneRow {
@@ -127,7 +130,7 @@ impl LaneRow {
             lane,
             cluster_id,
             epoch,
-            seq: 1,
+            seq: FIRST_SEQ,
             low: UnitNumber::default(),
             low_location: Location::default(),
             done: Window::new(),

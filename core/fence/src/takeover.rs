@@ -6,12 +6,14 @@
 //!
 //! An answer that does not fit the step ends the takeover with [`Stop::Unexpected`].
 
+use std::collections::BTreeMap;
+
 use dm_model::{ClusterId, Epoch};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     intent::{Intent, IntentState, IntentVerdict, Observed, judge_intent},
-    lane::{LaneRow, Resume, Slicing, resume},
+    lane::{FIRST_SEQ, LaneRow, Resume, Slicing, resume},
     session::{Ending, Session, to_end, to_kill_first},
 };
 
@@ -146,7 +148,8 @@ pub struct Takeover {
     me: Option<Session>,
     /// Our own earlier connections: they may hold locks without being registered.
     dead: Vec<Session>,
-    claimed: bool,
+    /// Each lane's seq as our claim leaves it; `None` before the claim is acknowledged.
+    claimed: Option<BTreeMap<u16, u64>>,
     n_lock_tries: u32,
     n_lost: u32,
     n_stays: u32,
@@ -168,7 +171,7 @@ impl Takeover {
             phase: Phase::Connecting,
             me: None,
             dead: Vec::new(),
-            claimed: false,
+            claimed: None,
             n_lock_tries: 0,
             n_lost: 0,
             n_stays: 0,
@@ -224,7 +227,7 @@ impl Takeover {
             (_, Answer::Lost) => self.lost(),
             (Phase::Connecting, Answer::Connected(me)) => {
                 self.me = Some(me);
-                if self.claimed { Phase::ReadingEnded } else { Phase::ReadingOld }
+                if self.claimed.is_some() { Phase::ReadingEnded } else { Phase::ReadingOld }
             }
             // C1: only older owners, before any lock is waited for.
             (Phase::ReadingOld, Answer::Sessions(sessions)) => {
@@ -256,8 +259,9 @@ impl Takeover {
                 )
             }
             // C4.
-            (Phase::Claiming(_), Answer::Claimed) => {
-                self.claimed = true;
+            (Phase::Claiming(rows), Answer::Claimed) => {
+                let inserted = self.missing(&rows).into_iter().map(|lane| (lane, FIRST_SEQ));
+                self.claimed = Some(rows.iter().map(|row| (row.lane, row.seq + 1)).chain(inserted).collect());
                 Phase::ReadingEnded
             }
             // C5.
@@ -342,7 +346,7 @@ impl Takeover {
         self.dead.extend(self.me.take());
         self.n_lost += 1;
         // Another connection has to be registered before it executes DDL or is looked for by a successor.
-        self.claimed = false;
+        self.claimed = None;
         if self.n_lost >= Self::MAX_LOST {
             return Phase::Stopped(Stop::Lost { n_tries: self.n_lost });
         }
@@ -369,17 +373,19 @@ impl Takeover {
         if let Some(stop) = self.refusal(&rows) {
             return Phase::Stopped(stop);
         }
+        // Not only our epoch but our claim: another process that acts under the same epoch claims all rows, too, and then
+        // only one of the two may write. Without this each could use a lane that the other leaves alone.
+        let found = rows.iter().map(|row| (row.lane, row.seq)).collect();
+        let is_ours = rows.iter().all(|row| row.epoch == self.claim.epoch) && self.claimed.as_ref() == Some(&found);
         match resume(&rows) {
-            Some(resume) if rows.iter().all(|row| row.epoch == self.claim.epoch) => {
-                Phase::Finished(Box::new(TakenOver {
-                    epoch: self.claim.epoch,
-                    resume,
-                    rows,
-                    intents: std::mem::take(&mut self.intents),
-                    n_killed: self.n_killed,
-                }))
-            }
-            // Rows vanished or went back in time under us: claim them again.
+            Some(resume) if is_ours => Phase::Finished(Box::new(TakenOver {
+                epoch: self.claim.epoch,
+                resume,
+                rows,
+                intents: std::mem::take(&mut self.intents),
+                n_killed: self.n_killed,
+            })),
+            // Rows vanished, went back in time or were claimed under us: claim them again.
             Some(_) | None => self.lost(),
         }
     }

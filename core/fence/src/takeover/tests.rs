@@ -196,7 +196,7 @@ fn check(world: &World) {
 
 fn key(world: &World) -> String {
     // The counters only bound the exploration.
-    let owners: Vec<_> = world.owners.iter().map(|(t, c)| (&t.phase, &t.dead, t.claimed, c)).collect();
+    let owners: Vec<_> = world.owners.iter().map(|(t, c)| (&t.phase, &t.dead, &t.claimed, c)).collect();
     format!("{:?}{:?}{:?}{}", world.target, world.zombie, owners, world.losses_left)
 }
 
@@ -313,4 +313,27 @@ fn an_answer_that_does_not_fit_stops() {
     let mut takeover = Takeover::new(claim(2));
     takeover.answer(Answer::Claimed);
     assert_eq!(takeover.step(), Step::Stopped(Stop::Unexpected { step: "connect" }));
+}
+
+#[test]
+fn rows_that_another_process_claimed_under_our_epoch_are_claimed_again() {
+    let mut takeover = Takeover::new(claim(2));
+    let row = |seq| LaneRow { seq, ..LaneRow::first(0, cluster(), Epoch(2), SLICING) };
+    let run = |takeover: &mut Takeover, connection: u64, seq: u64, found: u64| {
+        for answer in [
+            Answer::Connected(session(connection, 2)),
+            Answer::Sessions(Vec::new()),
+            Answer::Rows(vec![row(seq), LaneRow { lane: 1, ..row(seq) }]),
+            Answer::Claimed,
+            Answer::Sessions(Vec::new()),
+            Answer::Intents(Vec::new()),
+            Answer::Rows(vec![row(found), LaneRow { lane: 1, ..row(found) }]),
+        ] {
+            takeover.answer(answer);
+        }
+        takeover.step()
+    };
+    // The other process stands where we stand, and may already have written through a lane that we leave alone.
+    assert_eq!(run(&mut takeover, 1, 4, 6), Step::Connect);
+    assert!(matches!(run(&mut takeover, 2, 6, 7), Step::Finished(taken) if taken.rows.iter().all(|row| row.seq == 7)));
 }
