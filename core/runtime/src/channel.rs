@@ -96,10 +96,7 @@ impl Dialer {
     /// [`BadAddress`] when the text is not an authority.
     pub fn lazy(&self, addr: &str) -> Result<Channel, BadAddress> {
         let endpoint = self.endpoint(addr)?;
-        Ok(match &self.tls {
-            None => endpoint.connect_lazy(),
-            Some(tls) => endpoint.connect_with_connector_lazy(connector(tls.clone())),
-        })
+        Ok(connect_lazy(&endpoint, self.tls.as_ref()))
     }
 
     fn endpoint(&self, addr: &str) -> Result<Endpoint, BadAddress> {
@@ -108,6 +105,14 @@ impl Dialer {
             None => endpoint,
             Some(limit) => endpoint.timeout(limit),
         })
+    }
+}
+
+/// A channel over an endpoint of the caller's making (its scheme must be `http`), which dials when it is used.
+pub fn connect_lazy(endpoint: &Endpoint, tls: Option<&Tls>) -> Channel {
+    match tls {
+        None => endpoint.connect_lazy(),
+        Some(tls) => endpoint.connect_with_connector_lazy(connector(tls.clone())),
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod client_name;
 mod files;
+mod incoming;
 
 use std::{
     io,
@@ -21,6 +22,7 @@ use tracing::{info, warn};
 
 pub use files::{Files, TlsError};
 use files::{Loaded, Stamp};
+pub use incoming::Incoming;
 
 /// How often files are looked at, at most.
 const LOOK_PERIOD: Duration = Duration::from_secs(1);

@@ -9,7 +9,6 @@ use rustls::{
     server::danger::{ClientCertVerified, ClientCertVerifier},
 };
 use tracing::warn;
-use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// The authority's check, then the name's.
 #[derive(Debug)]
@@ -25,11 +24,60 @@ impl NamedClients {
     }
 }
 
+/// The OID of `commonName` (RFC 5280, appendix A.1).
+const COMMON_NAME: [u64; 4] = [2, 5, 4, 3];
+
 /// The first common name of a certificate; `None` when it has none or cannot be read.
 fn common_name(certificate: &CertificateDer<'_>) -> Option<String> {
-    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
-    let name = certificate.subject().iter_common_name().next()?;
-    name.as_str().ok().map(ToOwned::to_owned)
+    // Certificate ::= SEQUENCE { tbsCertificate, signatureAlgorithm, signature }
+    let subject = yasna::parse_der(certificate, |reader| {
+        reader.read_sequence(|certificate| {
+            let subject = certificate.next().read_sequence(|tbs| {
+                tbs.read_optional(|version| version.read_tagged(yasna::Tag::context(0), |v| v.read_der()))?;
+                // serial number, signature, issuer, validity
+                for _ in 0..4 {
+                    tbs.next().read_der()?;
+                }
+                let subject = tbs.next().read_der()?;
+                rest(tbs)?;
+                Ok(subject)
+            })?;
+            rest(certificate)?;
+            Ok(subject)
+        })
+    })
+    .ok()?;
+    // Name ::= SEQUENCE OF SET OF SEQUENCE { type, value }
+    let mut found = None;
+    yasna::parse_der(&subject, |reader| {
+        reader.read_sequence_of(|relative| {
+            relative.read_set_of(|attribute| {
+                attribute.read_sequence(|pair| {
+                    let kind = pair.next().read_oid()?;
+                    let value = pair.next().read_der()?;
+                    if found.is_none() && kind.components().as_slice() == COMMON_NAME {
+                        found = text(&value);
+                    }
+                    Ok(())
+                })
+            })
+        })
+    })
+    .ok()?;
+    found
+}
+
+fn rest(reader: &mut yasna::BERReaderSeq<'_, '_>) -> yasna::ASN1Result<()> {
+    while reader.read_optional(|any| any.read_der())?.is_some() {}
+    Ok(())
+}
+
+/// A `DirectoryString` in one of the kinds that are in use.
+fn text(der: &[u8]) -> Option<String> {
+    yasna::parse_der(der, |string| string.read_utf8string())
+        .or_else(|_| yasna::parse_der(der, |string| string.read_printable_string()))
+        .or_else(|_| yasna::parse_der(der, |string| string.read_ia5_string()))
+        .ok()
 }
 
 impl ClientCertVerifier for NamedClients {
