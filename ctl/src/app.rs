@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
-use dm_config::flags::normalize_args;
+use dm_config::{flags::normalize_args, server_tls::RawTls};
+use dm_runtime::tls::{self, Tls};
 
 /// What every command gets.
 #[derive(Debug, Clone, Default)]
@@ -13,6 +14,7 @@ pub(crate) struct Globals {
     pub(crate) strict_exit: bool,
     /// Values of the global `-s`.
     pub(crate) sources: Vec<String>,
+    pub(crate) tls: Option<Tls>,
 }
 
 /// What the words of a command line ask for.
@@ -39,6 +41,15 @@ struct App {
     /// path to config file
     #[arg(long, global = true)]
     config: Option<String>,
+    /// path of file that contains list of trusted SSL CAs for connection
+    #[arg(long, global = true)]
+    ssl_ca: Option<String>,
+    /// path of file that contains X509 certificate in PEM format for connection
+    #[arg(long, global = true)]
+    ssl_cert: Option<String>,
+    /// path of file that contains X509 key in PEM format for connection
+    #[arg(long, global = true)]
+    ssl_key: Option<String>,
     /// sources to act on; may be repeated or comma separated
     #[arg(short = 's', long = "source", value_delimiter = ',', global = true)]
     source: Vec<String>,
@@ -279,7 +290,7 @@ fn refused(error: &clap::Error) -> Parsed {
 fn globals(app: &App, inherited: Option<&Globals>) -> Result<Globals, String> {
     let mut globals = match inherited {
         Some(globals) => globals.clone(),
-        None => from_file(app.config.as_deref())?,
+        None => first(app)?,
     };
     if !app.master_addr.is_empty() {
         globals.master_addrs.clone_from(&app.master_addr);
@@ -300,16 +311,34 @@ fn globals(app: &App, inherited: Option<&Globals>) -> Result<Globals, String> {
     Ok(globals)
 }
 
-fn from_file(path: Option<&str>) -> Result<Globals, String> {
-    let Some(path) = path else { return Ok(Globals::default()) };
+/// From the file that `--config` names and the flags that stay for all commands of a prompt.
+fn first(app: &App) -> Result<Globals, String> {
+    let (mut globals, mut raw) = from_file(app.config.as_deref())?;
+    raw.merge(RawTls {
+        ssl_ca: app.ssl_ca.clone(),
+        ssl_cert: app.ssl_cert.clone(),
+        ssl_key: app.ssl_key.clone(),
+        cert_allowed_cn: None,
+    });
+    // whom to let in is a server's question
+    raw.cert_allowed_cn = None;
+    if let Some(paths) = raw.finish().map_err(|error| format!("Error: {error}\n"))? {
+        let files = tls::Files { ca: paths.ca, cert: paths.cert, key: paths.key, allowed_cn: Vec::new() };
+        let tls = Tls::load(files).map_err(|error| format!("Error: {}\n", dm_model::error::Chain(&error)))?;
+        globals.tls = Some(tls);
+    }
+    Ok(globals)
+}
+
+fn from_file(path: Option<&str>) -> Result<(Globals, RawTls), String> {
+    let Some(path) = path else { return Ok((Globals::default(), RawTls::default())) };
     let text = std::fs::read_to_string(path).map_err(|error| format!("Error: can't read config {path}: {error}\n"))?;
     let (config, _warnings) = dm_config::ctl::Config::from_toml(&text).map_err(|error| format!("Error: {error}\n"))?;
+    let tls = config.tls.clone();
     let resolved = config.finish().map_err(|error| format!("Error: {error}\n"))?;
-    if resolved.tls.is_some() {
-        return Err("Error: TLS between dmctl and the masters is not built yet: remove ssl-ca, ssl-cert and ssl-key\n"
-            .to_owned());
-    }
-    Ok(Globals { master_addrs: resolved.master_addr, rpc_timeout: resolved.rpc_timeout, ..Globals::default() })
+    let globals =
+        Globals { master_addrs: resolved.master_addr, rpc_timeout: resolved.rpc_timeout, ..Globals::default() };
+    Ok((globals, tls))
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use dm_proto::pb::master_client::MasterClient;
-use dm_runtime::channel::{self, Limits};
+use dm_runtime::{
+    channel::{Dialer, Limits},
+    tls::Tls,
+};
 use tonic::transport::Channel;
 
 /// How long one address is tried.
@@ -14,21 +17,22 @@ const DIAL_LIMIT: Duration = Duration::from_secs(3);
 ///
 /// # Errors
 /// None of the addresses answers; each is named with its reason.
-pub(crate) async fn connect(addrs: &[String], rpc_timeout: Duration) -> Result<MasterClient<Channel>> {
+pub(crate) async fn connect(
+    addrs: &[String],
+    tls: Option<Tls>,
+    rpc_timeout: Duration,
+) -> Result<MasterClient<Channel>> {
     let mut failures = Vec::new();
+    let limits = Limits { connect: DIAL_LIMIT, keepalive: Duration::from_secs(10) };
+    let dialer = Dialer::new(limits, tls).with_request_limit(rpc_timeout);
     for addr in addrs {
-        let limits = Limits { connect: DIAL_LIMIT, keepalive: Duration::from_secs(10) };
-        let endpoint = channel::endpoint(addr, limits)?.timeout(rpc_timeout);
-        match tokio::time::timeout(DIAL_LIMIT, endpoint.connect()).await {
+        match tokio::time::timeout(DIAL_LIMIT, dialer.connect(addr)).await {
             Ok(Ok(channel)) => {
                 return Ok(MasterClient::new(channel)
                     .max_decoding_message_size(dm_proto::MAX_MESSAGE_BYTES)
                     .max_encoding_message_size(dm_proto::MAX_MESSAGE_BYTES));
             }
-            Ok(Err(error)) => {
-                let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-                failures.push(format!("{addr}: {error} {cause}"));
-            }
+            Ok(Err(error)) => failures.push(dm_model::error::Chain(&error).to_string()),
             Err(_) => failures.push(format!("{addr}: no answer within {DIAL_LIMIT:?}")),
         }
     }

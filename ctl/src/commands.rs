@@ -97,7 +97,7 @@ fn refuse(words: &[String]) -> Result<Answer> {
 }
 
 async fn connect(globals: &Globals) -> Result<MasterClient<Channel>> {
-    client::connect(&globals.master_addrs, globals.rpc_timeout).await
+    client::connect(&globals.master_addrs, globals.tls.clone(), globals.rpc_timeout).await
 }
 
 /// The part of a status that a person can use.

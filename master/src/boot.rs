@@ -11,13 +11,20 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration}
 use dm_config::{
     SecretKey,
     master::{Membership, RaftProfile, Resolved},
+    server_tls::TlsPaths,
 };
 use dm_model::{MasterName, error::Chain};
 use dm_raft::{
     Node,
     node::{InitialCluster, Listen, Options as RaftOptions, Profile, SlowDisk, Start},
 };
-use dm_runtime::{Shutdown, Tasks, metrics::Metrics, serve, version};
+use dm_runtime::{
+    Shutdown, Tasks,
+    metrics::Metrics,
+    serve,
+    tls::{self, Tls},
+    version,
+};
 use tokio::{
     net::TcpListener,
     time::{sleep, timeout},
@@ -56,16 +63,17 @@ pub struct Options {
     pub profile: Profile,
     pub secret_key: Option<SecretKey>,
     pub session_ttl: Duration,
+    /// Between masters, workers and clients.
+    pub tls: Option<Tls>,
 }
 
 impl Options {
     /// Reads the key file. Fails for what this version cannot do.
     pub fn of_config(config: Resolved) -> Result<Self, Error> {
-        if config.tls.is_some() {
-            return Err(Error::NotBuilt {
-                what: "TLS between masters, workers and clients (`ssl-ca`, `ssl-cert`, `ssl-key`)",
-            });
-        }
+        let tls = config.tls.map(|paths| {
+            let TlsPaths { ca, cert, key, allowed_cn } = paths;
+            Tls::load(tls::Files { ca, cert, key, allowed_cn })
+        });
         if config.openapi {
             warn!("`openapi` is not built yet in this version and stays off");
         }
@@ -93,6 +101,7 @@ impl Options {
             },
             secret_key,
             session_ttl: SESSION_TTL,
+            tls: tls.transpose()?,
         })
     }
 }
@@ -129,13 +138,14 @@ impl Master {
             Cluster::new(node),
             options.secret_key.clone(),
             options.session_ttl,
+            options.tls.clone(),
             master_metrics,
             Tasks::new(),
         );
         let (duties, stop_duties) = (Tasks::new(), CancellationToken::new());
         duties.spawn("leader", leader::supervise(context.clone(), stop_duties.clone()));
         duties.spawn("figures", show_figures(context.clone(), stop_duties.clone()));
-        let (server, server_shutdown) = start_server(&context, metrics, listener);
+        let (server, server_shutdown) = start_server(&context, metrics, listener, options.tls.clone());
         info!(name = %options.name, api = %api_addr, peer = %context.cluster.node().peer_addr(), "dm-master runs");
         Ok(Self { context, shutdown, api_addr, duties, stop_duties, server, server_shutdown })
     }
@@ -198,10 +208,15 @@ async fn hand_leadership_over(context: &Context) {
     }
 }
 
-fn start_server(context: &Context, metrics: Metrics, listener: TcpListener) -> (tokio::task::JoinHandle<()>, Shutdown) {
+fn start_server(
+    context: &Context,
+    metrics: Metrics,
+    listener: TcpListener,
+    tls: Option<Tls>,
+) -> (tokio::task::JoinHandle<()>, Shutdown) {
     let router = api::routes(context).merge(serve::status_routes(metrics));
     let shutdown = Shutdown::new();
-    let server = context.tasks.spawn("api", serve::serve(listener, router, shutdown.clone()));
+    let server = context.tasks.spawn("api", serve::serve_with(listener, router, tls, shutdown.clone()));
     (server, shutdown)
 }
 
@@ -217,7 +232,7 @@ async fn open_raft(options: &Options) -> Result<Node, Error> {
             Start::Join(others.map(|(_, addr)| addr).collect())
         }
         Membership::Join(_) if options.data_dir.join("raft").exists() => Start::Join(Vec::new()),
-        Membership::Join(clients) => Start::Join(join::peers_of(clients).await?),
+        Membership::Join(clients) => Start::Join(join::peers_of(clients, options.tls.clone()).await?),
     };
     let peer = std::net::TcpListener::bind(listen_addr(&options.peer_addr))
         .map_err(|source| Error::Listen { addr: options.peer_addr.clone(), source })?;
@@ -231,6 +246,7 @@ async fn open_raft(options: &Options) -> Result<Node, Error> {
     raft.version = version::VERSION.to_owned();
     raft.listen = Listen::Bound(peer);
     raft.profile = options.profile;
+    raft.tls = options.tls.clone();
     Ok(Node::open(raft).await?)
 }
 

@@ -9,8 +9,12 @@ use std::{
 
 use dm_config::SecretKey;
 use dm_model::MasterName;
-use dm_runtime::{Tasks, channel, channel::Limits};
-use dm_state::scheduler::{Millis, Ttl};
+use dm_runtime::{
+    Tasks,
+    channel::{Dialer, Limits},
+    tls::Tls,
+};
+use dm_state::scheduler::Millis;
 use tokio::sync::watch;
 use tonic::transport::Channel;
 
@@ -29,12 +33,14 @@ pub struct Shared {
     pub advertise_addr: String,
     pub cluster: Cluster,
     pub secret_key: Option<SecretKey>,
-    pub ttl: Ttl,
+    /// How long a worker may be silent that did not ask for a time of its own.
+    pub session_ttl: Millis,
     pub latches: Latches,
     pub metrics: MasterMetrics,
     pub tasks: Tasks,
     /// What this process does as a leader; `None` while it does not lead.
     pub leading: watch::Sender<Option<Arc<Leading>>>,
+    dialer: Dialer,
     channels: Mutex<HashMap<String, Channel>>,
 }
 
@@ -45,21 +51,22 @@ impl Context {
         cluster: Cluster,
         secret_key: Option<SecretKey>,
         ttl: Duration,
+        tls: Option<Tls>,
         metrics: MasterMetrics,
         tasks: Tasks,
     ) -> Self {
-        let silent = Millis(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX));
         Self {
             shared: Arc::new(Shared {
                 name,
                 advertise_addr,
                 cluster,
                 secret_key,
-                ttl: Ttl::of_keepalive(silent, silent),
+                session_ttl: Millis(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)),
                 latches: Latches::default(),
                 metrics,
                 tasks,
                 leading: watch::Sender::new(None),
+                dialer: Dialer::new(Limits::default(), tls),
                 channels: Mutex::new(HashMap::new()),
             }),
         }
@@ -71,9 +78,8 @@ impl Context {
         if let Some(channel) = channels.get(addr) {
             return Ok(channel.clone());
         }
-        let endpoint = channel::endpoint(addr, Limits::default())
-            .map_err(|source| Error::Forward { addr: addr.to_owned(), source })?;
-        let channel = endpoint.connect_lazy();
+        let channel =
+            self.shared.dialer.lazy(addr).map_err(|source| Error::Forward { addr: addr.to_owned(), source })?;
         channels.insert(addr.to_owned(), channel.clone());
         Ok(channel)
     }

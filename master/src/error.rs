@@ -25,6 +25,8 @@ pub enum Error {
 
     #[error("some error occurs in dm-master: no leader was elected within {waited_ms} ms")]
     NoLeader { waited_ms: u64 },
+    #[error(transparent)]
+    Tls(#[from] dm_runtime::tls::TlsError),
     #[error("request was forwarded already and this dm-master is not the leader")]
     ForwardedTwice,
     #[error("leader at {addr} cannot be reached")]
@@ -151,7 +153,7 @@ impl Coded for Error {
             Self::NobodyToJoin { .. } => {
                 master(60307, Level::High, "Please check `join`: client addresses of running dm-masters.")
             }
-            Self::ReadFile { .. } => master(60308, Level::High, "Please check the path in the configuration."),
+            Self::ReadFile { .. } | Self::Tls(_) => master(60308, Level::High, "Please check the path in the configuration."),
             Self::Listen { .. } | Self::ListenApi(_) => {
                 master(60309, Level::High, "Please check that the port is free and the address is this machine's.")
             }
@@ -197,6 +199,7 @@ impl Error {
             | Self::NotBuilt { .. }
             | Self::NobodyToJoin { .. }
             | Self::ReadFile { .. }
+            | Self::Tls(_)
             | Self::Listen { .. }
             | Self::ListenApi(_)
             | Self::Fatal { .. } => tonic::Status::internal(text),

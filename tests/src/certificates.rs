@@ -44,6 +44,12 @@ impl Authority {
         self.folder.join(format!("{}-ca.pem", self.name))
     }
 
+    /// Where a certificate of this common name lies.
+    pub fn path_of(&self, common_name: &str) -> Signed {
+        let at = |kind: &str| self.folder.join(format!("{}-{common_name}-{kind}.pem", self.name));
+        Signed { cert: at("cert"), key: at("key") }
+    }
+
     /// Signs a certificate with this common name that is valid for these host names and addresses, for both ends of a
     /// connection. A second one of the same common name replaces the files.
     pub fn sign(&self, common_name: &str, hosts: &[&str]) -> Result<Signed> {
@@ -53,8 +59,7 @@ impl Authority {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.issuer)?;
-        let at = |kind: &str| self.folder.join(format!("{}-{common_name}-{kind}.pem", self.name));
-        let signed = Signed { cert: at("cert"), key: at("key") };
+        let signed = self.path_of(common_name);
         write(&signed.cert, &certificate.pem())?;
         write(&signed.key, &key.serialize_pem())?;
         Ok(signed)

@@ -28,11 +28,20 @@ pub struct Options {
     pub master_args: Vec<String>,
     /// Environment of workers, for fail points.
     pub worker_env: Vec<(String, String)>,
+    /// Added to the flags of every program: `--ssl-ca` and so on.
+    pub tls_args: Vec<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { n_masters: 3, n_workers: 2, worker_args: Vec::new(), master_args: Vec::new(), worker_env: Vec::new() }
+        Self {
+            n_masters: 3,
+            n_workers: 2,
+            worker_args: Vec::new(),
+            master_args: Vec::new(),
+            worker_env: Vec::new(),
+            tls_args: Vec::new(),
+        }
     }
 }
 
@@ -50,6 +59,7 @@ pub struct Cluster {
     masters: BTreeMap<String, MasterPlace>,
     workers: BTreeMap<String, u16>,
     processes: BTreeMap<String, Process>,
+    dmctl_flags: Vec<String>,
 }
 
 impl Cluster {
@@ -69,7 +79,10 @@ impl Cluster {
         for i in 1..=options.n_workers {
             workers.insert(format!("worker{i}"), free_port()?);
         }
-        let mut cluster = Self { folder: folder.to_owned(), options, masters, workers, processes: BTreeMap::new() };
+        // whom to let in is no question of dmctl's
+        let dmctl_flags = options.tls_args.iter().filter(|flag| flag.starts_with("--ssl-")).cloned().collect();
+        let processes = BTreeMap::new();
+        let mut cluster = Self { folder: folder.to_owned(), options, masters, workers, processes, dmctl_flags };
         for name in cluster.master_names() {
             cluster.start_master(&name)?;
         }
@@ -131,7 +144,7 @@ impl Cluster {
             format!("--data-dir={}", self.folder.join(format!("{name}.data")).display()),
             format!("--initial-cluster={}", initial.join(",")),
         ];
-        args.extend(self.options.master_args.iter().cloned());
+        args.extend(self.options.tls_args.iter().chain(&self.options.master_args).cloned());
         let process = Process::start(&self.folder, name, "dm-master", &args, &[])?;
         self.processes.insert(name.to_owned(), process);
         Ok(())
@@ -149,7 +162,7 @@ impl Cluster {
             format!("--advertise-addr=127.0.0.1:{port}"),
             format!("--join={}", self.master_addrs().join(",")),
         ];
-        args.extend(self.options.worker_args.iter().cloned());
+        args.extend(self.options.tls_args.iter().chain(&self.options.worker_args).cloned());
         let process = Process::start(&self.folder, name, "dm-worker", &args, &self.options.worker_env)?;
         self.processes.insert(name.to_owned(), process);
         Ok(())
@@ -161,8 +174,13 @@ impl Cluster {
         self.processes.get_mut(name).with_context(|| format!("find process {name}"))
     }
 
+    /// Flags of dmctl from now on, in place of those all programs share.
+    pub fn dmctl_flags(&mut self, flags: Vec<String>) {
+        self.dmctl_flags = flags;
+    }
+
     pub fn dmctl(&self) -> Dmctl {
-        Dmctl::new(self.master_addrs(), self.folder.clone())
+        Dmctl::new(self.master_addrs(), self.folder.clone()).with_flags(self.dmctl_flags.clone())
     }
 
     /// The name of the leader as `list-member` tells it.

@@ -1,15 +1,25 @@
 //! What a worker process is made of, from configuration to the last task's end.
 
-use anyhow::{Context, Result, bail};
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
 use dm_config::{
     logging::{LogFormat, LogRotate},
+    server_tls::TlsPaths,
     worker::{Config, Resolved},
 };
-use dm_runtime::{Shutdown, Tasks, metrics::Metrics, serve, telemetry, version};
+use dm_runtime::{
+    Shutdown, Tasks,
+    metrics::Metrics,
+    serve, telemetry,
+    tls::{self, Tls},
+    version,
+};
 use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::{
+    metrics::ProcessMetrics,
     session::{self, Identity},
     status::Board,
     supervisor,
@@ -25,11 +35,13 @@ pub fn start(file: Option<String>, flags: Config) -> Result<()> {
     for warning in warnings {
         warn!("{warning}");
     }
-    if config.tls.is_some() {
-        bail!("TLS between masters and workers is not built yet: remove ssl-ca, ssl-cert and ssl-key");
-    }
+    let tls = config
+        .tls
+        .clone()
+        .map(|TlsPaths { ca, cert, key, allowed_cn }| Tls::load(tls::Files { ca, cert, key, allowed_cn }));
+    let tls = tls.transpose().context("set up TLS")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("start the runtime")?;
-    let ended = runtime.block_on(run(config));
+    let ended = runtime.block_on(run(config, tls));
     // blocking calls of libraries must not hold the process
     runtime.shutdown_timeout(std::time::Duration::from_millis(500));
     ended
@@ -66,12 +78,15 @@ fn log_options(config: &Resolved) -> telemetry::LogOptions {
     }
 }
 
-async fn run(config: Resolved) -> Result<()> {
+async fn run(config: Resolved, tls: Option<Tls>) -> Result<()> {
     let shutdown = Shutdown::on_signals().context("listen to signals")?;
     let tasks = Tasks::new();
     let metrics = Metrics::new();
     let board = Board::new();
-    metrics.register(|registry| crate::metrics::register(registry, config.name.clone(), board.clone()));
+    let counted = Arc::new(ProcessMetrics::default());
+    metrics.register(|registry| {
+        crate::metrics::register(registry, config.name.clone(), board.clone(), Arc::clone(&counted));
+    });
     let listener = serve::listen(&config.worker_addr).await?;
     info!(name = %config.name, addr = %config.worker_addr, version = version::VERSION, "dm-worker starts");
     let identity = Identity {
@@ -80,9 +95,16 @@ async fn run(config: Resolved) -> Result<()> {
         advertise_addr: config.advertise_addr.clone(),
         keepalive_ttl: config.keepalive_ttl,
     };
-    let session = session::Service::new(identity, config.join.clone(), board.clone(), config.self_fence_after);
-    let supervisor = supervisor::Service::new(session.wishes(), board.clone(), tasks.clone());
-    let http = tasks.spawn("http", serve::serve(listener, serve::status_routes(metrics), shutdown.clone()));
+    let session = session::Service::new(
+        identity,
+        config.join.clone(),
+        tls.clone(),
+        board.clone(),
+        Arc::clone(&counted),
+        config.self_fence_after,
+    );
+    let supervisor = supervisor::Service::new(session.wishes(), board.clone(), counted, tasks.clone());
+    let http = tasks.spawn("http", serve::serve_with(listener, serve::status_routes(metrics), tls, shutdown.clone()));
     let (drained_tx, drained_rx) = tokio::sync::oneshot::channel::<()>();
     let supervise = tasks.spawn("supervisor", {
         let shutdown = shutdown.clone();

@@ -70,8 +70,8 @@ struct Flags {
     #[arg(long)]
     ssl_key: Option<String>,
     /// the trusted common name that is allowed to visit
-    #[arg(long)]
-    cert_allowed_cn: Option<String>,
+    #[arg(long, value_delimiter = ',')]
+    cert_allowed_cn: Option<Vec<String>>,
 }
 
 /// What a command line asks for.
@@ -113,7 +113,12 @@ pub fn parse(args: Vec<String>) -> Parsed {
             log_format: flags.log_format,
             log_rotate: flags.log_rotate,
         },
-        tls: RawTls { ssl_ca: flags.ssl_ca, ssl_cert: flags.ssl_cert, ssl_key: flags.ssl_key, ..RawTls::default() },
+        tls: RawTls {
+            ssl_ca: flags.ssl_ca,
+            ssl_cert: flags.ssl_cert,
+            ssl_key: flags.ssl_key,
+            cert_allowed_cn: flags.cert_allowed_cn,
+        },
         name: flags.name,
         worker_addr: flags.worker_addr,
         advertise_addr: flags.advertise_addr,

@@ -12,7 +12,13 @@ use dm_proto::session::{
     self as wire, WorkerMessage, leader_message::Body, rejected::Reason, session_client::SessionClient,
     worker_message::Body as Up,
 };
-use dm_runtime::{Shutdown, channel, clock, version};
+use dm_runtime::{
+    Shutdown,
+    channel::{self, Dialer},
+    clock,
+    tls::Tls,
+    version,
+};
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, MissedTickBehavior, interval, sleep, timeout},
@@ -64,6 +70,7 @@ pub enum Error {
 pub struct Service {
     identity: Identity,
     masters: Vec<String>,
+    dialer: Dialer,
     leader_hint: Option<String>,
     board: Board,
     metrics: Arc<ProcessMetrics>,
@@ -90,6 +97,7 @@ impl Service {
     pub fn new(
         identity: Identity,
         masters: Vec<String>,
+        tls: Option<Tls>,
         board: Board,
         metrics: Arc<ProcessMetrics>,
         self_fence_after: Option<Duration>,
@@ -97,6 +105,7 @@ impl Service {
         Self {
             identity,
             masters,
+            dialer: Dialer::new(channel::Limits { connect: ANSWER_LIMIT, ..channel::Limits::default() }, tls),
             leader_hint: None,
             board,
             metrics,
@@ -169,10 +178,16 @@ impl Service {
         &mut self,
         addr: &str,
     ) -> Result<Option<(mpsc::Sender<WorkerMessage>, Streaming<wire::LeaderMessage>)>, Error> {
-        let limits = channel::Limits { connect: ANSWER_LIMIT, ..channel::Limits::default() };
-        let Ok(Ok(channel)) = timeout(ANSWER_LIMIT, channel::connect(addr, limits)).await else {
-            debug!(addr, "master does not answer");
-            return Ok(None);
+        let channel = match timeout(ANSWER_LIMIT, self.dialer.connect(addr)).await {
+            Ok(Ok(channel)) => channel,
+            Ok(Err(error)) => {
+                debug!(addr, error = %dm_model::error::Chain(&error), "master does not answer");
+                return Ok(None);
+            }
+            Err(_) => {
+                debug!(addr, "master does not answer");
+                return Ok(None);
+            }
         };
         let (outbox, queue) = mpsc::channel(OUTBOX);
         let hello = wire::Hello {

@@ -14,10 +14,10 @@ pub struct RawTls {
     pub cert_allowed_cn: Option<Vec<String>>,
 }
 
-/// Checked paths. With a CA, both sides of every connection show a certificate.
+/// Checked paths. Both sides of every connection show a certificate of the authority.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsPaths {
-    pub ca: Option<String>,
+    pub ca: String,
     pub cert: String,
     pub key: String,
     /// Common names a client's certificate may have; empty: any.
@@ -26,7 +26,7 @@ pub struct TlsPaths {
 
 impl RawTls {
     /// Values of `over` win.
-    pub(crate) fn merge(&mut self, over: Self) {
+    pub fn merge(&mut self, over: Self) {
         crate::flags::overlay(&mut self.ssl_ca, over.ssl_ca);
         crate::flags::overlay(&mut self.ssl_cert, over.ssl_cert);
         crate::flags::overlay(&mut self.ssl_key, over.ssl_key);
@@ -38,10 +38,12 @@ impl RawTls {
         let set = |path: Option<String>| path.filter(|path| !path.is_empty());
         let (ca, allowed_cn) = (set(self.ssl_ca), self.cert_allowed_cn.unwrap_or_default());
         match (set(self.ssl_cert), set(self.ssl_key)) {
-            (Some(_), Some(_)) if ca.is_none() && !allowed_cn.is_empty() => {
-                Err(Error::MasterTls { reason: "`cert-allowed-cn` needs `ssl-ca`" })
-            }
-            (Some(cert), Some(key)) => Ok(Some(TlsPaths { ca, cert, key, allowed_cn })),
+            (Some(cert), Some(key)) => match ca {
+                Some(ca) => Ok(Some(TlsPaths { ca, cert, key, allowed_cn })),
+                None => {
+                    Err(Error::MasterTls { reason: "`ssl-ca` is missing: both ends check each other's certificate" })
+                }
+            },
             (None, None) if ca.is_none() && allowed_cn.is_empty() => Ok(None),
             (None, None) => Err(Error::MasterTls { reason: "`ssl-cert` and `ssl-key` are missing" }),
             (Some(_), None) => Err(Error::MasterTls { reason: "`ssl-key` is missing" }),

@@ -144,10 +144,14 @@ fn opts(config: &DbConfig) -> Opts {
         .into()
 }
 
-/// Server certificates are checked against the given CA, else against the public ones. `cert-allowed-cn` replaces the
-/// check of the host name, as in DM: the certificates of databases seldom carry one.
+/// Server certificates are checked against the given CA, else against the public ones, and for the host that is connected
+/// to. A name in `cert-allowed-cn` takes the host's place; it must be among the certificate's alternative names, for a
+/// common name alone proves nothing to a modern TLS library. (The configuration takes one name at most.)
 fn ssl_opts(tls: &dm_config::db::TlsConfig) -> SslOpts {
-    let mut ssl = SslOpts::default().with_danger_skip_domain_validation(!tls.cert_allowed_cn.is_empty());
+    let mut ssl = SslOpts::default();
+    if let Some(name) = tls.cert_allowed_cn.first() {
+        ssl = ssl.with_danger_tls_hostname_override(Some(name.clone()));
+    }
     if let Some(ca) = &tls.ca_pem {
         ssl = ssl.with_root_certs(vec![ca.clone().into()]).with_disable_built_in_roots(true);
     }

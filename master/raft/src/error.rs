@@ -115,8 +115,6 @@ pub enum Error {
     Config(String),
     #[error("raft stopped: {0}")]
     Fatal(String),
-    #[error("cannot set up TLS for peers: {0}")]
-    Tls(String),
 }
 
 const LOST_STORE: Code = Code::new(
@@ -156,11 +154,7 @@ impl Coded for Error {
             Self::DamagedEntry { .. } | Self::Hole { .. } | Self::Damaged { .. } => DAMAGED_STORE,
             Self::ClusterExists { .. } | Self::NobodyAnswered | Self::JoinRefused(_) | Self::NotPromoted { .. } => JOIN,
             Self::Directory { .. } | Self::OpenLog(_) | Self::ReadLog(_) | Self::Write(_) => STORAGE,
-            Self::OtherStore { .. }
-            | Self::NotInInitialCluster { .. }
-            | Self::Listen(_)
-            | Self::Config(_)
-            | Self::Tls(_) => START,
+            Self::OtherStore { .. } | Self::NotInInitialCluster { .. } | Self::Listen(_) | Self::Config(_) => START,
             Self::Fatal(_) => STOPPED,
         }
     }

@@ -18,10 +18,11 @@ use std::{
 };
 
 use dm_proto::{raft as pb, raft::raft_peer_client::RaftPeerClient};
+use dm_runtime::{channel, tls::Tls};
 use tonic::{
     Status,
     metadata::MetadataMap,
-    transport::{Channel, ClientTlsConfig, Endpoint},
+    transport::{Channel, Endpoint},
 };
 
 use crate::{
@@ -53,7 +54,7 @@ pub(crate) struct Peers {
     marker: Marker,
     me: MasterNode,
     log: LogStore,
-    tls: Option<ClientTlsConfig>,
+    tls: Option<Tls>,
     channels: Mutex<BTreeMap<(String, Lane), Channel>>,
     directory: Mutex<BTreeMap<u64, MasterNode>>,
     /// When a leader was last heard, in microseconds since `started`, plus one; 0 is never.
@@ -62,7 +63,7 @@ pub(crate) struct Peers {
 }
 
 impl Peers {
-    pub(crate) fn new(marker: Marker, me: MasterNode, log: LogStore, tls: Option<ClientTlsConfig>) -> Self {
+    pub(crate) fn new(marker: Marker, me: MasterNode, log: LogStore, tls: Option<Tls>) -> Self {
         Self {
             marker,
             me,
@@ -189,21 +190,17 @@ fn limited(channel: Channel) -> Client {
 }
 
 /// A client that connects at its first call. `addr` is `host:port`.
-pub(crate) fn lone_client(addr: &str, tls: Option<&ClientTlsConfig>) -> Result<Client, Error> {
+pub(crate) fn lone_client(addr: &str, tls: Option<&Tls>) -> Result<Client, Error> {
     Ok(limited(connect(addr, tls)?))
 }
 
-fn connect(addr: &str, tls: Option<&ClientTlsConfig>) -> Result<Channel, Error> {
-    let scheme = if tls.is_some() { "https" } else { "http" };
-    let mut endpoint = Endpoint::from_shared(format!("{scheme}://{addr}"))
+fn connect(addr: &str, tls: Option<&Tls>) -> Result<Channel, Error> {
+    let endpoint = Endpoint::from_shared(format!("http://{addr}"))
         .map_err(|error| Error::Config(format!("peer address {addr} is not valid: {error}")))?
         .tcp_nodelay(true)
         .connect_timeout(CONNECT_TIMEOUT)
         .http2_keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE * 2)
         .keep_alive_while_idle(true);
-    if let Some(tls) = tls {
-        endpoint = endpoint.tls_config(tls.clone()).map_err(|error| Error::Tls(error.to_string()))?;
-    }
-    Ok(endpoint.connect_lazy())
+    Ok(channel::connect_lazy(&endpoint, tls))
 }

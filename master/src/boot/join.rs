@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use dm_proto::pb::{ListMemberRequest, master_client::MasterClient, members::Member};
-use dm_runtime::channel::{self, Limits};
+use dm_runtime::{
+    channel::{Dialer, Limits},
+    tls::Tls,
+};
 use tokio::time::timeout;
 use tracing::info;
 
@@ -12,10 +15,11 @@ use crate::error::Error;
 const LIMIT: Duration = Duration::from_secs(3);
 
 /// Peer addresses of all members, as the first master that answers knows them.
-pub(super) async fn peers_of(clients: &[String]) -> Result<Vec<String>, Error> {
+pub(super) async fn peers_of(clients: &[String], tls: Option<Tls>) -> Result<Vec<String>, Error> {
+    let dialer = Dialer::new(Limits::default(), tls);
     let mut tried = Vec::new();
     for addr in clients {
-        match timeout(LIMIT, ask(addr)).await {
+        match timeout(LIMIT, ask(&dialer, addr)).await {
             Ok(Ok(peers)) if !peers.is_empty() => return Ok(peers),
             Ok(Ok(_)) => tried.push(format!("{addr}: knows no members")),
             Ok(Err(reason)) => tried.push(format!("{addr}: {reason}")),
@@ -26,8 +30,8 @@ pub(super) async fn peers_of(clients: &[String]) -> Result<Vec<String>, Error> {
     Err(Error::NobodyToJoin { tried: tried.join("; ") })
 }
 
-async fn ask(addr: &str) -> Result<Vec<String>, String> {
-    let channel = channel::connect(addr, Limits::default()).await.map_err(|error| error.to_string())?;
+async fn ask(dialer: &Dialer, addr: &str) -> Result<Vec<String>, String> {
+    let channel = dialer.connect(addr).await.map_err(|error| error.to_string())?;
     let request = ListMemberRequest { master: true, ..ListMemberRequest::default() };
     let response =
         MasterClient::new(channel).list_member(request).await.map_err(|status| status.message().to_owned())?;

@@ -18,6 +18,7 @@ const LIMIT: Duration = Duration::from_secs(90);
 #[derive(Debug, Clone)]
 pub struct Dmctl {
     masters: Vec<String>,
+    flags: Vec<String>,
     folder: PathBuf,
 }
 
@@ -31,12 +32,17 @@ pub struct Output {
 
 impl Dmctl {
     pub fn new(masters: Vec<String>, folder: PathBuf) -> Self {
-        Self { masters, folder }
+        Self { masters, flags: Vec::new(), folder }
+    }
+
+    /// Flags that come before every command.
+    pub fn with_flags(&self, flags: Vec<String>) -> Self {
+        Self { flags, ..self.clone() }
     }
 
     /// Asks only one master.
     pub fn at(&self, master: impl Into<String>) -> Self {
-        Self { masters: vec![master.into()], folder: self.folder.clone() }
+        Self { masters: vec![master.into()], ..self.clone() }
     }
 
     /// Runs a command.
@@ -45,7 +51,8 @@ impl Dmctl {
     /// The binary is missing, or it does not end in time.
     pub async fn run(&self, args: &[&str]) -> Result<Output> {
         let addr = format!("--master-addr={}", self.masters.join(","));
-        let words: Vec<&str> = std::iter::once(addr.as_str()).chain(args.iter().copied()).collect();
+        let flags = self.flags.iter().map(String::as_str);
+        let words: Vec<&str> = std::iter::once(addr.as_str()).chain(flags).chain(args.iter().copied()).collect();
         run_program("dmctl", &words, "", &self.folder).await
     }
 

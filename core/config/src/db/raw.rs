@@ -148,6 +148,12 @@ impl Security {
         if tls.cert_pem.is_some() != tls.key_pem.is_some() {
             return Err(problem(section, "`ssl-cert` and `ssl-key` must be given together"));
         }
+        if tls.cert_allowed_cn.len() > 1 {
+            return Err(problem(
+                section,
+                "`cert-allowed-cn` of a database takes one name, an alternative name of its certificate",
+            ));
+        }
         let any = tls.ca_pem.is_some() || tls.cert_pem.is_some();
         Ok(any.then_some(tls))
     }
@@ -205,6 +211,7 @@ mod tests {
             "{host: h, security: {ssl-ca: /a/b}}",
             "{host: h, security: {ssl-ca-base64: '!'}}",
             "{host: h, security: {ssl-cert-bytes: a}}",
+            "{host: h, security: {ssl-ca-bytes: a, cert-allowed-cn: [a, b]}}",
         ] {
             assert!(matches!(parse(yaml), Err(Error::Database { .. })), "{yaml}");
         }

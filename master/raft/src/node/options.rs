@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
+use dm_runtime::tls::Tls;
 use openraft::{Config, SnapshotPolicy, StepDownPolicy};
 use sha2::{Digest, Sha256};
-use tonic::transport::{ClientTlsConfig, ServerTlsConfig};
 
 use crate::error::Error;
 
@@ -28,9 +28,8 @@ pub struct Options {
     pub timeout: Duration,
     pub snapshots: SnapshotLimits,
     pub disk: DiskLimits,
-    /// TLS towards peers; both or none.
-    pub client_tls: Option<ClientTlsConfig>,
-    pub server_tls: Option<ServerTlsConfig>,
+    /// TLS between masters.
+    pub tls: Option<Tls>,
 }
 
 impl Options {
@@ -53,8 +52,7 @@ impl Options {
             timeout: Duration::from_secs(5),
             snapshots: SnapshotLimits::default(),
             disk: DiskLimits::default(),
-            client_tls: None,
-            server_tls: None,
+            tls: None,
         }
     }
 }
