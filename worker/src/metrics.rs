@@ -1,99 +1,122 @@
-//! The worker's metrics, with DM's names: read from the board of views when they are asked for, so that series of a subtask
-//! that ended are gone.
+//! What `/metrics` of a worker shows: DM's names, labels, types and buckets (spec 15.1), and a few of our own.
+//!
+//! [`table`] lists every series; values come from the board when they are asked for, so that series of a subtask are there
+//! from the first scrape after it began and gone after it ended. A scrape copies numbers and never waits for a unit.
 
-use dm_model::{SubtaskId, WorkerName};
+mod process;
+pub mod subtask;
+mod table;
+
+use std::sync::Arc;
+
+use dm_model::{SubtaskId, UnixMillis, WorkerName};
+use dm_runtime::clock;
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeMetric},
-    metrics::{MetricType, gauge::ConstGauge},
+    encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder},
+    metrics::{MetricType, counter::ConstCounter, gauge::ConstGauge},
     registry::Registry,
 };
 
-use crate::status::{Board, UnitView, View};
+pub use self::process::{Operation, ProcessMetrics};
+use self::{
+    subtask::Value,
+    table::{Kind, SERIES, Series, Source},
+};
+use crate::status::{Board, View};
 
 /// Registers the worker's metrics.
-pub fn register(registry: &mut Registry, worker: WorkerName, board: Board) {
-    registry.register_collector(Box::new(Subtasks { worker, board }));
+pub fn register(registry: &mut Registry, worker: WorkerName, board: Board, process: Arc<ProcessMetrics>) {
+    registry.register_collector(Box::new(Worker { worker, board, process }));
 }
 
 #[derive(Debug)]
-struct Subtasks {
+struct Worker {
     worker: WorkerName,
     board: Board,
+    process: Arc<ProcessMetrics>,
 }
 
-/// Name, help and value of each gauge of a subtask; `None` where the unit has no such value.
-type Gauge = (&'static str, &'static str, fn(&View) -> Option<f64>);
-
-const GAUGES: [Gauge; 6] = [
-    ("worker_task_state", "state of the subtask: 2 running, 3 paused, 4 stopped, 5 finished", |view| {
-        Some(f64::from(view.stage.number()))
-    }),
-    ("syncer_replication_lag_gauge", "seconds between a change in the source and its commit in the target", |view| {
-        sync(view).map(|sync| sync.seconds_behind as f64)
-    }),
-    ("syncer_ideal_qps", "rows per second applied recently", |view| sync(view).map(|sync| sync.recent_rps as f64)),
-    ("loader_progress", "share of the full copy that is done, 0 to 1", |view| match &view.unit_view {
-        UnitView::Load(load) if load.total_bytes > 0 => {
-            Some((load.finished_bytes as f64 / load.total_bytes as f64).min(1.0))
-        }
-        UnitView::Load(_) | UnitView::Sync(_) | UnitView::Message(_) | UnitView::None => None,
-    }),
-    ("epoch", "fencing token under which the subtask runs", |view| Some(view.epoch.0 as f64)),
-    ("watermark_unit", "largest unit that an acknowledged lane row says is committed", |view| {
-        Some(view.progress.low as f64)
-    }),
-];
-
-fn sync(view: &View) -> Option<&crate::status::SyncView> {
-    match &view.unit_view {
-        UnitView::Sync(sync) => Some(sync),
-        UnitView::Load(_) | UnitView::Message(_) | UnitView::None => None,
-    }
-}
-
-impl Collector for Subtasks {
+impl Collector for Worker {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let views = self.board.views();
-        for (name, help, value) in GAUGES {
-            let values: Vec<_> = views.iter().filter_map(|(id, view)| Some((id, value(view)?))).collect();
-            if values.is_empty() {
-                continue;
-            }
-            let mut descriptor = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-            for (id, value) in values {
-                let labels = labels(id, &self.worker);
-                ConstGauge::<f64>::new(value).encode(descriptor.encode_family(&labels)?)?;
+        let cells = self.board.cells();
+        let views: Vec<View> = cells.iter().map(|(_, cell)| cell.read()).collect();
+        let now = clock::wall();
+        for series in &SERIES {
+            let kind = match series.kind {
+                Kind::Gauge => MetricType::Gauge,
+                Kind::Counter => MetricType::Counter,
+                Kind::Histogram(_) => MetricType::Histogram,
+            };
+            let mut out = encoder.encode_descriptor(series.name, series.help, None, kind)?;
+            match series.source {
+                Source::Process(read) => {
+                    for (values, value) in read(&self.process) {
+                        self.sample(&mut out, series, None, &values, &value)?;
+                    }
+                }
+                Source::View(read) => {
+                    for ((id, _), view) in cells.iter().zip(&views) {
+                        for (values, value) in read(view, now) {
+                            self.sample(&mut out, series, Some(id), &values, &Value::Gauge(value))?;
+                        }
+                    }
+                }
+                Source::Counted => {
+                    for (id, cell) in &cells {
+                        for (values, value) in cell.metrics().of(series.name) {
+                            self.sample(&mut out, series, Some(id), &values, &value)?;
+                        }
+                    }
+                }
             }
         }
         Ok(())
     }
 }
 
-fn labels(id: &SubtaskId, worker: &WorkerName) -> [(&'static str, String); 3] {
-    [("task", id.task.to_string()), ("source_id", id.source.to_string()), ("worker", worker.to_string())]
+impl Worker {
+    /// One line, or all lines of one histogram. `values` are those of the labels that say more than whose series it is.
+    fn sample(
+        &self,
+        out: &mut MetricEncoder<'_>,
+        series: &Series,
+        id: Option<&SubtaskId>,
+        values: &[String],
+        value: &Value,
+    ) -> Result<(), std::fmt::Error> {
+        let mut values = values.iter();
+        let labels: Vec<(&'static str, String)> = series
+            .labels
+            .iter()
+            .map(|label| {
+                let value = match (*label, id) {
+                    ("worker", _) => self.worker.to_string(),
+                    ("task", Some(id)) => id.task.to_string(),
+                    ("source_id", Some(id)) => id.source.to_string(),
+                    _ => values.next().cloned().unwrap_or_default(),
+                };
+                (*label, value)
+            })
+            .collect();
+        let out = out.encode_family(&labels)?;
+        match value {
+            Value::Gauge(value) => ConstGauge::<f64>::new(*value).encode(out),
+            Value::Counter(value) => ConstCounter::<u64>::new(*value).encode(out),
+            Value::Histogram(histogram) => histogram.encode(out),
+        }
+    }
+}
+
+/// Milliseconds as Prometheus wants them.
+fn seconds(ms: u64) -> f64 {
+    ms as f64 / 1_000.0
+}
+
+/// The present lag in seconds, 0 before replication.
+fn lag_seconds(view: &View, now: UnixMillis) -> f64 {
+    seconds(view.lag_ms(now).unwrap_or(0))
 }
 
 #[cfg(test)]
-mod tests {
-    use dm_model::{Epoch, SourceId, Stage, TaskName};
-    use dm_runtime::metrics::Metrics;
-
-    use super::*;
-
-    #[test]
-    fn a_subtask_has_series_while_it_is_on_the_board() {
-        let board = Board::new();
-        let metrics = Metrics::new();
-        metrics.register(|registry| register(registry, WorkerName::parse("w1").unwrap(), board.clone()));
-        let id = |source: &str| SubtaskId::new(TaskName::parse("shop").unwrap(), SourceId::parse(source).unwrap());
-        for source in ["s1", "s2"] {
-            board.open(id(source), Epoch(7), 1).update(|view| view.stage = Stage::Running);
-        }
-        let text = metrics.render();
-        assert!(text.contains(r#"dm_worker_task_state{task="shop",source_id="s1",worker="w1"} 2"#), "{text}");
-        assert_eq!(text.matches("# HELP dm_worker_task_state").count(), 1, "{text}");
-        board.close(&id("s1"), Epoch(7));
-        assert!(!metrics.render().contains(r#"source_id="s1""#));
-    }
-}
+mod tests;

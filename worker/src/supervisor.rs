@@ -6,8 +6,9 @@
 pub mod backoff;
 pub mod plan;
 pub mod subtask;
+mod workaround;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use dm_model::SubtaskId;
 use dm_runtime::{Shutdown, Tasks};
@@ -17,6 +18,7 @@ use tracing::info;
 use self::plan::{Have, Step, Want};
 use crate::{
     assignment::Assignments,
+    metrics::ProcessMetrics,
     status::Board,
     supervisor::subtask::{Life, Mailbox},
 };
@@ -26,6 +28,7 @@ use crate::{
 pub struct Service {
     wishes: watch::Receiver<Option<Assignments>>,
     board: Board,
+    metrics: Arc<ProcessMetrics>,
     tasks: Tasks,
     running: BTreeMap<SubtaskId, Running>,
     ended_tx: mpsc::UnboundedSender<SubtaskId>,
@@ -39,10 +42,15 @@ struct Running {
 }
 
 impl Service {
-    pub fn new(wishes: watch::Receiver<Option<Assignments>>, board: Board, tasks: Tasks) -> Self {
+    pub fn new(
+        wishes: watch::Receiver<Option<Assignments>>,
+        board: Board,
+        metrics: Arc<ProcessMetrics>,
+        tasks: Tasks,
+    ) -> Self {
         // one message per subtask that ends: bounded by the number of subtasks
         let (ended_tx, ended_rx) = mpsc::unbounded_channel();
-        Self { wishes, board, tasks, running: BTreeMap::new(), ended_tx, ended_rx }
+        Self { wishes, board, metrics, tasks, running: BTreeMap::new(), ended_tx, ended_rx }
     }
 
     /// Runs until drained or killed.
@@ -104,7 +112,8 @@ impl Service {
                 info!(subtask = %id, epoch = %assignment.epoch, "starting subtask");
                 let have = Have { epoch: assignment.epoch, revision: assignment.wanted_revision, ending: false };
                 let cell = self.board.open(id.clone(), assignment.epoch, assignment.wanted_revision);
-                let (life, mailbox) = Life::new(id.clone(), wishes, assignment.clone(), cell);
+                let (life, mailbox) =
+                    Life::new(id.clone(), wishes, assignment.clone(), cell, Arc::clone(&self.metrics));
                 let (board, ended, ended_id, epoch) =
                     (self.board.clone(), self.ended_tx.clone(), id.clone(), assignment.epoch);
                 self.tasks.spawn("subtask", async move {

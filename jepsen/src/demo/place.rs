@@ -262,7 +262,7 @@ fn subtask(answer: &Value) -> Subtask {
         stage: text(&status["stage"]),
         unit: text(&status["unit"]),
         n_loaded: number(&status["load"]["finishedRows"]),
-        n_to_load: number(&status["load"]["totalRows"]),
+        n_to_load: number(&status["load"]["estimateTotalRows"]),
         n_synced: number(&status["sync"]["totalRows"]),
         error: if error.is_empty() || error == "[]" { text(&answer["msg"]) } else { error },
     }
@@ -283,7 +283,7 @@ mod tests {
             "result": true, "msg": "",
             "sourceStatus": {"source": "source-1", "worker": "worker2", "result": null},
             "subTaskStatus": [{"name": "demo", "stage": "Running", "unit": "Load", "result": null,
-                "load": {"finishedRows": "12", "totalRows": "30"}}]
+                "load": {"finishedRows": "12", "estimateTotalRows": "30"}}]
         });
         let read = subtask(&answer);
         assert_eq!((read.source.as_str(), read.worker.as_str()), ("source-1", "worker2"));

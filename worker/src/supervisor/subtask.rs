@@ -3,17 +3,24 @@
 //! A unit never restarts itself: it returns how it ended, and this loop decides by the wish and by [`backoff`]. Nothing
 //! here touches a database.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use dm_model::{ClusterId, Stage, SubtaskId};
+use dm_model::{
+    ClusterId, Stage, SubtaskId, UnitKind, UnixMillis,
+    error::{Class, Report, Scope},
+};
 use dm_runtime::clock;
 use tokio::{sync::watch, time::sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, error, error_span, info, warn};
 
-use super::backoff::{Backoff, Verdict};
+use super::{
+    backoff::{Backoff, Verdict, is_resumable},
+    workaround,
+};
 use crate::{
     assignment::{Assignment, Assignments},
+    metrics::{Operation, ProcessMetrics},
     status::{Cell, Pause},
     unit::{self, Context, Failure, Stop, UnitEnd},
 };
@@ -58,7 +65,10 @@ pub struct Life {
     end: CancellationToken,
     kill: CancellationToken,
     cell: Cell,
+    metrics: Arc<ProcessMetrics>,
     backoff: Backoff,
+    /// Why the units run, or ran last.
+    reason: Operation,
 }
 
 /// What a life does next.
@@ -70,7 +80,13 @@ enum Next {
 }
 
 impl Life {
-    pub fn new(id: SubtaskId, wishes: &Assignments, assignment: Assignment, cell: Cell) -> (Self, Mailbox) {
+    pub fn new(
+        id: SubtaskId,
+        wishes: &Assignments,
+        assignment: Assignment,
+        cell: Cell,
+        metrics: Arc<ProcessMetrics>,
+    ) -> (Self, Mailbox) {
         let rules = unit::backoff_rules(&assignment);
         let (tx, rx) = watch::channel(assignment);
         let (end, kill) = (CancellationToken::new(), CancellationToken::new());
@@ -83,7 +99,9 @@ impl Life {
             end,
             kill,
             cell,
+            metrics,
             backoff: Backoff::new(rules),
+            reason: Operation::Start,
         };
         (life, mailbox)
     }
@@ -149,7 +167,9 @@ impl Life {
                 ended = &mut units => return self.on_unit_end(ended),
                 () = self.end.cancelled() => {
                     self.cell.announce(|view| view.stage = Stage::Stopping);
-                    drain(&stop, &mut units).await;
+                    if drain(&stop, &mut units).await.1 {
+                        self.metrics.failed(Operation::Stop);
+                    }
                     return Next::End;
                 }
                 changed = self.wish.changed() => {
@@ -166,7 +186,10 @@ impl Life {
                         continue;
                     }
                     self.cell.announce(|view| view.stage = Stage::Pausing);
-                    let ended = drain(&stop, &mut units).await;
+                    let (ended, was_cut_off) = drain(&stop, &mut units).await;
+                    if was_cut_off {
+                        self.metrics.failed(Operation::Pause);
+                    }
                     return self.on_paused(ended);
                 }
             }
@@ -204,11 +227,20 @@ impl Life {
                 Next::Rest(None)
             }
             UnitEnd::Failed(Failure { report, ddl_at }) => {
+                let report = workaround::complete(report);
                 let verdict = self.backoff.on_error(clock::monotonic_ms(), &report, rand::random::<f64>());
                 error!(error = %report, ?verdict, "subtask paused by an error");
+                self.count(&report);
+                let resumes_at = match verdict {
+                    Verdict::ResumeAfter(wait) => {
+                        let wait_ms = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX);
+                        Some(UnixMillis(clock::wall().0.saturating_add(wait_ms)))
+                    }
+                    Verdict::LeavePaused => None,
+                };
                 self.cell.announce(|view| {
                     view.stage = Stage::Paused;
-                    view.pause = Some(Pause::Error(report));
+                    view.pause = Some(Pause::Error { report, resumes_at });
                     view.error_at = ddl_at;
                 });
                 match verdict {
@@ -217,6 +249,22 @@ impl Life {
                 }
             }
         }
+    }
+
+    /// An error that ended a run, by the unit that ran. One that ended it before any ran is a failed operation.
+    fn count(&self, report: &Report) {
+        let view = self.cell.read();
+        if view.stage != Stage::Running {
+            self.metrics.failed(self.reason);
+        }
+        let series = match view.unit {
+            Some(UnitKind::Sync | UnitKind::Relay) => "syncer_exit_with_error_count",
+            // dump and load are one unit here: the side that failed says which of them it would have been
+            _ if report.scope == Scope::Upstream || report.class == Class::DumpUnit => "dumpling_exit_with_error_count",
+            Some(UnitKind::Check | UnitKind::Dump | UnitKind::Load) | None => "loader_exit_with_error_count",
+        };
+        let resumable = if is_resumable(report) { "true" } else { "false" };
+        self.cell.metrics().add(series, &[resumable], 1);
     }
 
     async fn rest(&mut self, wait: Option<Duration>) -> Next {
@@ -236,7 +284,10 @@ impl Life {
                 let wish = self.wish.borrow_and_update().clone();
                 self.on_new_wish(&wish, wait)
             }
-            () = waited => Next::Run,
+            () = waited => {
+                self.reason = Operation::AutoResume;
+                Next::Run
+            }
         }
     }
 
@@ -249,7 +300,10 @@ impl Life {
         }
         match wish.wanted_stage {
             // the run answers the wish: together with the error that is shown now it would read as a failed resume
-            Stage::Running => Next::Run,
+            Stage::Running => {
+                self.reason = Operation::Resume;
+                Next::Run
+            }
             Stage::Paused | Stage::Stopped => {
                 self.cell.announce(|view| {
                     view.wanted_revision = wish.wanted_revision;
@@ -263,15 +317,16 @@ impl Life {
     }
 }
 
-/// Asks the units to finish what is in flight, and cuts them off when that takes too long.
-async fn drain(stop: &Stop, units: &mut (impl Future<Output = UnitEnd> + Unpin)) -> UnitEnd {
+/// Asks the units to finish what is in flight, and cuts them off when that takes too long. True when it did.
+async fn drain(stop: &Stop, units: &mut (impl Future<Output = UnitEnd> + Unpin)) -> (UnitEnd, bool) {
     stop.drain.cancel();
     tokio::select! {
         biased;
-        ended = &mut *units => return ended,
+        ended = &mut *units => return (ended, false),
         () = sleep(DRAIN_LIMIT) => warn!(limit = ?DRAIN_LIMIT, "the units do not end, cutting them off"),
         () = stop.kill.cancelled() => {}
     }
+    let was_told = stop.kill.is_cancelled();
     stop.kill.cancel();
-    units.await
+    (units.await, !was_told)
 }

@@ -1,14 +1,22 @@
 //! What users see of a running copy. Pure: fed with counts and times.
+//!
+//! Totals are estimates until the copy is complete. Of a table of which chunks are done the number of rows is worked out from
+//! those; before that the source's own guess stands. Bytes are what rows take as values of statements: how many there will
+//! be follows from the rows that are written, so that done and total are of one measure.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
-use dm_model::Location;
+use dm_model::{Location, TableName};
 
-use super::ledger::Counts;
-use crate::status::LoadView;
+use super::ledger::{Counts, TableCounts};
+use crate::status::{LoadView, TableView};
 
 /// Rates are taken over so many milliseconds.
 const WINDOW_MS: u64 = 10_000;
+/// Fewer chunks than this say little about a table.
+const TELLING_CHUNKS: u64 = 3;
+/// Tables shown one by one.
+const MAX_TABLES: usize = 20;
 
 #[derive(Debug, Default)]
 pub(super) struct Meter {
@@ -17,19 +25,29 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    /// The view at `now_ms` of any clock that does not go back. `estimated`: rows and bytes the server believes there are.
-    pub(super) fn view(&mut self, now_ms: u64, counts: Counts, estimated: (u64, u64), location: Location) -> LoadView {
+    /// The view at `now_ms` of any clock that does not go back. `estimated`: rows that the source believes its tables have;
+    /// `estimated_bytes`: of all of them in its own form.
+    pub(super) fn view(
+        &mut self,
+        now_ms: u64,
+        counts: &Counts,
+        estimated: &BTreeMap<TableName, u64>,
+        estimated_bytes: u64,
+        location: Location,
+    ) -> LoadView {
         self.seen.push_back((now_ms, counts.n_bytes));
-        while self.seen.len() > 2 && self.seen.front().is_some_and(|(at, _)| at + WINDOW_MS < now_ms) {
+        while self.seen.len() > 2 && self.seen.get(1).is_some_and(|(at, _)| at + WINDOW_MS <= now_ms) {
             self.seen.pop_front();
         }
-        let is_done = counts.n_chunks == counts.n_chunks_done;
-        // Estimates may be too low; what is done is known.
-        let total = |estimate: u64, done: u64| if is_done { done } else { estimate.max(done) };
-        let (total_rows, total_bytes) = (total(estimated.0, counts.n_rows), total(estimated.1, counts.n_bytes));
         let bps = match self.seen.front() {
             Some((at, bytes)) if *at < now_ms => counts.n_bytes.saturating_sub(*bytes) * 1000 / (now_ms - at),
             Some(_) | None => 0,
+        };
+        let total_rows = counts.tables.iter().map(|table| total_rows(table, estimated)).sum::<u64>().max(counts.n_rows);
+        let total_bytes = match counts.n_rows {
+            _ if counts.n_chunks == counts.n_chunks_done => counts.n_bytes,
+            0 => estimated_bytes,
+            n_rows => scale(counts.n_bytes, total_rows, n_rows),
         };
         LoadView {
             finished_bytes: counts.n_bytes,
@@ -41,37 +59,114 @@ impl Meter {
             chunks_done: counts.n_chunks_done,
             chunks_total: counts.n_chunks,
             bps,
-            eta_seconds: (bps > 0).then(|| (total_bytes - counts.n_bytes) / bps),
+            eta_seconds: (bps > 0).then(|| total_bytes.saturating_sub(counts.n_bytes) / bps),
             location,
+            tables: tables(counts, estimated),
         }
     }
+}
+
+/// What a table will have when it is copied.
+fn total_rows(table: &TableCounts, estimated: &BTreeMap<TableName, u64>) -> u64 {
+    if table.n_chunks_done == table.n_chunks {
+        return table.n_rows;
+    }
+    let total = if table.n_chunks_done >= TELLING_CHUNKS {
+        scale(table.n_rows_done, table.n_chunks, table.n_chunks_done)
+    } else {
+        estimated.get(&table.table).copied().unwrap_or(0)
+    };
+    total.max(table.n_rows)
+}
+
+/// `n * numerator / denominator`; the denominator is not 0.
+fn scale(n: u64, numerator: u64, denominator: u64) -> u64 {
+    u64::try_from(u128::from(n) * u128::from(numerator) / u128::from(denominator.max(1))).unwrap_or(u64::MAX)
+}
+
+/// Tables being copied first, then those that wait, then those that are done.
+fn tables(counts: &Counts, estimated: &BTreeMap<TableName, u64>) -> Vec<TableView> {
+    let rank = |table: &TableCounts| match table {
+        table if table.n_chunks_done == table.n_chunks => 2,
+        table if table.n_rows > 0 || table.n_chunks_done > 0 => 0,
+        _ => 1,
+    };
+    let mut tables: Vec<&TableCounts> = counts.tables.iter().collect();
+    tables.sort_by_key(|table| rank(table));
+    let view = |table: &TableCounts| TableView {
+        table: table.table.clone(),
+        finished_rows: table.n_rows,
+        total_rows: total_rows(table, estimated),
+        finished_bytes: table.n_bytes,
+        chunks_done: table.n_chunks_done,
+        chunks_total: table.n_chunks,
+    };
+    tables.into_iter().take(MAX_TABLES).map(view).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn counts(n_bytes: u64, n_chunks_done: u64) -> Counts {
-        Counts { n_rows: n_bytes / 10, n_bytes, n_tables: 1, n_tables_done: 0, n_chunks: 4, n_chunks_done }
+    fn table(name: &str, n_rows: u64, n_chunks_done: u64) -> TableCounts {
+        TableCounts {
+            table: TableName::new("s", name),
+            n_rows,
+            n_bytes: n_rows * 10,
+            n_chunks: 4,
+            n_chunks_done,
+            n_rows_done: n_rows,
+        }
+    }
+
+    fn counts(tables: Vec<TableCounts>) -> Counts {
+        Counts {
+            n_rows: tables.iter().map(|table| table.n_rows).sum(),
+            n_bytes: tables.iter().map(|table| table.n_bytes).sum(),
+            n_tables: tables.len() as u64,
+            n_tables_done: tables.iter().filter(|table| table.n_chunks_done == 4).count() as u64,
+            n_chunks: tables.len() as u64 * 4,
+            n_chunks_done: tables.iter().map(|table| table.n_chunks_done).sum(),
+            tables,
+        }
+    }
+
+    fn view(meter: &mut Meter, now_ms: u64, tables: Vec<TableCounts>) -> LoadView {
+        let estimated = BTreeMap::from([(TableName::new("s", "t"), 100)]);
+        meter.view(now_ms, &counts(tables), &estimated, 7_777, Location::default())
     }
 
     #[test]
     fn the_rate_is_recent_and_tells_when_it_ends() {
         let mut meter = Meter::default();
-        assert_eq!(meter.view(0, counts(0, 0), (100, 1000), Location::default()).eta_seconds, None);
-        let view = meter.view(2_000, counts(200, 1), (100, 1000), Location::default());
-        assert_eq!((view.bps, view.eta_seconds), (100, Some(8)));
-        meter.view(11_000, counts(200, 1), (100, 1000), Location::default());
-        let view = meter.view(30_000, counts(200, 1), (100, 1000), Location::default());
-        assert_eq!(view.bps, 0, "nothing moved for longer than the window");
+        let first = view(&mut meter, 0, vec![table("t", 0, 0)]);
+        assert_eq!((first.eta_seconds, first.total_rows, first.total_bytes), (None, 100, 7_777));
+        let next = view(&mut meter, 2_000, vec![table("t", 20, 1)]);
+        assert_eq!((next.total_rows, next.total_bytes), (100, 1_000), "bytes as they are written");
+        assert_eq!((next.bps, next.eta_seconds), (100, Some(8)));
+        view(&mut meter, 11_000, vec![table("t", 20, 1)]);
+        let still = view(&mut meter, 30_000, vec![table("t", 20, 1)]);
+        assert_eq!((still.bps, still.eta_seconds), (0, None), "nothing moved for longer than the window");
     }
 
     #[test]
-    fn low_estimates_never_show_more_than_all() {
-        let mut meter = Meter::default();
-        let view = meter.view(0, counts(5000, 3), (100, 1000), Location::default());
-        assert_eq!((view.total_bytes, view.total_rows), (5000, 500));
-        let view = meter.view(1, counts(500, 4), (100, 1000), Location::default());
-        assert_eq!(view.total_bytes, 500, "done is done");
+    fn chunks_that_are_done_say_more_than_the_source() {
+        let view = view(&mut Meter::default(), 0, vec![table("t", 600, 3)]);
+        assert_eq!((view.total_rows, view.total_bytes), (800, 8_000));
+    }
+
+    #[test]
+    fn low_guesses_never_show_more_than_all_and_done_is_done() {
+        let more = view(&mut Meter::default(), 0, vec![table("t", 500, 2)]);
+        assert_eq!(more.total_rows, 500);
+        let done = view(&mut Meter::default(), 0, vec![table("t", 50, 4)]);
+        assert_eq!((done.total_rows, done.total_bytes), (50, 500));
+    }
+
+    #[test]
+    fn tables_being_copied_come_first() {
+        let view = view(&mut Meter::default(), 0, vec![table("a", 5, 4), table("b", 0, 0), table("c", 5, 1)]);
+        let names: Vec<_> = view.tables.iter().map(|table| table.table.table.as_str()).collect();
+        assert_eq!(names, ["c", "b", "a"]);
     }
 }
