@@ -17,7 +17,7 @@ pub mod status;
 pub mod task;
 pub mod wait;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use dm_proto::{
     meta::{meta_client::MetaClient, meta_server::MetaServer},
@@ -56,6 +56,9 @@ pub fn routes(context: &Context) -> axum::Router {
     Routes::new(master).add_service(meta).add_service(session).into_axum_router()
 }
 
+/// A request that reads is answered within a second: after this long, from what this master knows by itself.
+const READ_LIMIT: Duration = Duration::from_millis(600);
+
 #[derive(Clone)]
 pub(crate) struct Service {
     pub(crate) context: Context,
@@ -65,8 +68,8 @@ pub(crate) struct Service {
 pub(crate) enum View {
     /// The leader's, holding everything committed before the request.
     Fresh { state: State, leading: Arc<Leading> },
-    /// This master's own; `note` says since when it may be old.
-    Stale { state: State, note: String },
+    /// This master's own; `note` says since when it may be old. `leading`: it leads, as far as it knows.
+    Stale { state: State, note: String, leading: Option<Arc<Leading>> },
 }
 
 impl View {
@@ -86,9 +89,16 @@ impl View {
     pub(crate) fn leading(&self) -> Option<&Arc<Leading>> {
         match self {
             Self::Fresh { leading, .. } => Some(leading),
-            Self::Stale { .. } => None,
+            Self::Stale { leading, .. } => leading.as_ref(),
         }
     }
+}
+
+/// How a request that reads comes by its answer.
+enum Found<T> {
+    View(View),
+    /// The leader's.
+    Answer(Result<Response<T>, Status>),
 }
 
 pub(crate) fn check_size(request: &impl Message) -> Result<(), Status> {
@@ -136,13 +146,16 @@ impl Service {
         }
     }
 
+    /// The last resort of a request that reads: what this master knows by itself.
+
     fn stale(&self, since: dm_model::UnixMillis) -> View {
         let note = format!(
             "no leader can be reached since {} ms ago: this is what {} knew then, it may be stale",
             dm_runtime::clock::wall().0.saturating_sub(since.0),
             self.context.name
         );
-        View::Stale { state: self.context.cluster.local(), note }
+        let leading = self.context.leading.borrow().clone();
+        View::Stale { state: self.context.cluster.local(), note, leading }
     }
 }
 
@@ -172,16 +185,25 @@ macro_rules! read {
     ($self:ident, $request:ident, $method:ident, $handler:path) => {{
         let (metadata, _, request) = $request.into_parts();
         check_size(&request)?;
-        let view = match $self.route(&metadata).await? {
-            Route::Here(leading) => $self.fresh(leading).await,
-            Route::There(leader) => {
-                let mut client = $self.master_at(&leader.api_addr)?;
-                match client.$method(marked(request.clone())).await {
-                    Err(status) if is_unreachable(&status) => $self.stale(dm_runtime::clock::wall()),
-                    answer => return answer,
+        let asked = dm_runtime::clock::wall();
+        let found = async {
+            Ok::<_, Status>(match $self.route(&metadata).await? {
+                Route::Here(leading) => Found::View($self.fresh(leading).await),
+                Route::There(leader) => {
+                    let mut client = $self.master_at(&leader.api_addr)?;
+                    match client.$method(marked(request.clone())).await {
+                        Err(status) if is_unreachable(&status) => Found::View($self.stale(asked)),
+                        answer => Found::Answer(answer),
+                    }
                 }
-            }
-            Route::Nowhere { since } => $self.stale(since),
+                Route::Nowhere { since } => Found::View($self.stale(since)),
+            })
+        };
+        let view = match tokio::time::timeout(READ_LIMIT, found).await {
+            Ok(Ok(Found::View(view))) => view,
+            Ok(Ok(Found::Answer(answer))) => return answer,
+            Ok(Err(status)) => return Err(status),
+            Err(_) => $self.stale(asked),
         };
         Ok(Response::new($handler(&$self.context, &view, request)))
     }};

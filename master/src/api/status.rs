@@ -12,6 +12,9 @@ use dm_state::{
 use super::View;
 use crate::{context::Context, error::Error, leader::statuses::Reported};
 
+/// A worker reports twice a second; one that was not heard for this long may hang.
+const SILENCE_MS: i64 = 2_000;
+
 /// What DM answers for a task it does not know.
 pub fn unknown_task(task: &str) -> String {
     format!("task {task} has no source or not exist, please check the task name and status")
@@ -113,6 +116,10 @@ fn of_source(
     }
     response.sub_task_status =
         subtasks.into_iter().map(|subtask| of_subtask(state, subtask, latest(&subtask.id))).collect();
+    let oldest_ms = response.sub_task_status.iter().map(|status| status.report_age_ms).max().unwrap_or(0);
+    if let (Some(status), true) = (&response.source_status, oldest_ms > SILENCE_MS && response.msg.is_empty()) {
+        response.msg = format!("dm-worker {} is silent for {oldest_ms} ms: this is what it said then", status.worker);
+    }
     response
 }
 
@@ -120,8 +127,13 @@ fn of_source(
 fn of_subtask(state: &State, subtask: &Subtask, reported: Option<Reported>) -> pb::SubTaskStatus {
     let is_present =
         |reported: &Reported| subtask.finished || subtask.owner.is_some_and(|owner| owner.epoch == reported.epoch);
-    if let Some(status) = reported.filter(is_present).and_then(|reported| reported.report.status) {
-        return status;
+    if let Some(Reported { at, report, .. }) = reported.filter(is_present) {
+        if let Some(status) = report.status {
+            let report_age_ms = i64::try_from(at.elapsed().as_millis()).unwrap_or(i64::MAX);
+            // nobody speaks for what is finished any more
+            let report_age_ms = if subtask.finished { 0 } else { report_age_ms };
+            return pb::SubTaskStatus { report_age_ms, ..status };
+        }
     }
     let stage = state.shown_stage(&subtask.id).unwrap_or(dm_model::Stage::New);
     let unit = subtask.progress.as_ref().map_or(pb::UnitType::InvalidUnit, |progress| progress.unit.into());
@@ -197,6 +209,7 @@ mod tests {
                 addr: "h:1".into(),
                 version: String::new(),
                 takeover: dm_state::apply::session::Takeover::Refuse,
+                keepalive_ms: 0,
             }),
             Command::Assign(dm_state::command::Assign {
                 source: SourceId::parse("s").unwrap(),

@@ -12,7 +12,7 @@ use dm_proto::{
     pb,
     session::{Heartbeat, SubtaskReport},
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 #[derive(Debug, Default)]
 pub struct Statuses {
@@ -30,6 +30,8 @@ struct Inner {
 pub struct Reported {
     pub session: SessionId,
     pub epoch: Epoch,
+    /// When it came.
+    pub at: Instant,
     pub report: SubtaskReport,
 }
 
@@ -71,7 +73,7 @@ impl Statuses {
             if inner.reports.get(id).is_some_and(|known| known.epoch > epoch) {
                 continue;
             }
-            inner.reports.insert(id.clone(), Reported { session, epoch, report: report.clone() });
+            inner.reports.insert(id.clone(), Reported { session, epoch, at: Instant::now(), report: report.clone() });
         }
         drop(inner);
         self.version.send_modify(|version| *version += 1);
