@@ -37,7 +37,7 @@ impl Graph {
                 let Some(next) = self.nodes.get(successor) else { continue };
                 let ahead = n_ahead.entry(*successor).or_default();
                 *ahead += 1;
-                if *ahead == next.n_waiting && matches!(next.load, Load::Rows { .. }) {
+                if is_led(*ahead, next.n_waiting) && matches!(next.load, Load::Rows { .. }) {
                     followers.insert(*successor);
                 }
             }
@@ -47,8 +47,21 @@ impl Graph {
             n_bytes += unit_bytes;
             fold.push(unit);
         }
+        #[cfg(test)]
+        if crate::mutants::is(crate::mutants::Mutant::FoldsBackwards) {
+            fold.reverse();
+        }
         fold
     }
+}
+
+/// True when as many predecessors are ahead in the fold as a unit waits for.
+fn is_led(n_ahead: usize, n_waiting: usize) -> bool {
+    #[cfg(test)]
+    if crate::mutants::is(crate::mutants::Mutant::FoldsEarly) {
+        return n_ahead == 1;
+    }
+    n_ahead == n_waiting
 }
 
 fn first_of(ready: &BTreeSet<UnitNumber>, followers: &BTreeSet<UnitNumber>) -> Option<UnitNumber> {

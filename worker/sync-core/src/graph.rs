@@ -68,6 +68,8 @@ impl Graph {
         if self.nodes.contains_key(&unit) {
             return;
         }
+        #[cfg(test)]
+        let (keys, uses) = crate::mutants::conflicts(keys, uses);
         let mut before: Vec<UnitNumber> = Vec::new();
         for key in &keys {
             before.extend(self.last_writer.insert(*key, unit));

@@ -16,6 +16,8 @@ pub mod keys;
 pub mod lanes;
 pub mod literal;
 pub mod mapping;
+#[cfg(test)]
+mod mutants;
 pub mod online_ddl;
 pub mod safe_mode;
 pub mod sqlgen;

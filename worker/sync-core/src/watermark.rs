@@ -31,6 +31,17 @@ struct Entry {
     src_ts: Option<UnixMillis>,
 }
 
+impl Entry {
+    /// It ends its transaction.
+    fn is_end(&self) -> bool {
+        #[cfg(test)]
+        if crate::mutants::is(crate::mutants::Mutant::LowInsideTransaction) {
+            return true;
+        }
+        self.boundary.is_some()
+    }
+}
+
 /// The watermark in memory. Its window is bounded by whoever registers units.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Watermark {
@@ -106,12 +117,19 @@ impl Watermark {
         }
     }
 
+    #[cfg(test)]
+    fn n_passed_by_mutant(&self, n_committed: usize) -> usize {
+        let passes = crate::mutants::is(crate::mutants::Mutant::LowPassesPending);
+        let is_committed = |entry: &Entry| entry.standing == Standing::Committed;
+        if passes { self.above.iter().rposition(is_committed).map_or(0, |last| last + 1) } else { n_committed }
+    }
+
     fn advance(&mut self) {
         let n_committed = self.above.iter().take_while(|entry| entry.standing == Standing::Committed).count();
-        let Some(n_passed) = (0..n_committed)
-            .rev()
-            .find(|idx| self.above.get(*idx).is_some_and(|entry| entry.boundary.is_some()))
-            .map(|idx| idx + 1)
+        #[cfg(test)]
+        let n_committed = self.n_passed_by_mutant(n_committed);
+        let Some(n_passed) =
+            (0..n_committed).rev().find(|idx| self.above.get(*idx).is_some_and(Entry::is_end)).map(|idx| idx + 1)
         else {
             return;
         };
