@@ -7,6 +7,7 @@
 
 mod copy;
 pub mod error;
+mod identity;
 mod ledger;
 mod options;
 mod plan;
@@ -18,12 +19,11 @@ mod view;
 mod writer;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
-use dm_ddl::table::Table;
 use dm_fence::{LaneRow, Progress};
 use dm_model::{
     BinlogPosition, Location, Stage, TableName, UnitKind,
@@ -33,7 +33,10 @@ use dm_mysql::{
     Purpose,
     fence::{Lane, chunk, outcome::INCARNATION_ENDED, structure},
 };
-use dm_sync_core::chunk::skip::SkipTest;
+use dm_sync_core::{
+    chunk::{is_coupled, skip::SkipTest},
+    online_ddl::OnlineDdl,
+};
 use mysql_async::Conn;
 use tokio::task::JoinSet;
 use tracing::{info, warn};
@@ -41,8 +44,10 @@ use tracing::{info, warn};
 use self::{
     copy::locked,
     error::Error,
+    identity::Identity,
     ledger::Ledger,
     options::Options,
+    plan::Known,
     progress::Meter,
     round::RoundEnd,
     writer::{Refusal, Writer},
@@ -86,8 +91,12 @@ struct Snapshot<'a> {
     options: Options,
     ledger: Arc<Mutex<Ledger>>,
     estimated: Arc<Mutex<Estimated>>,
-    /// The structures by which rows were, or will be, read.
-    structures: BTreeMap<TableName, Table>,
+    /// Patterns of tables that are not copied.
+    online_ddl: Option<OnlineDdl>,
+    /// The tables of the plan, as rows were, or will be, read by.
+    known: BTreeMap<TableName, Known>,
+    /// Tables that the source said had changed while they were read.
+    changed: BTreeSet<TableName>,
     rows: Vec<LaneRow>,
     is_doubtful: bool,
 }
@@ -95,7 +104,7 @@ struct Snapshot<'a> {
 /// What the server believes there is to copy, and where the view is.
 #[derive(Debug, Clone, Default)]
 struct Estimated {
-    n_rows: u64,
+    rows: BTreeMap<TableName, u64>,
     n_bytes: u64,
     location: Location,
 }
@@ -112,7 +121,9 @@ impl<'a> Snapshot<'a> {
             options,
             ledger: Arc::default(),
             estimated: Arc::default(),
-            structures: BTreeMap::new(),
+            online_ddl: online_ddl(&incarnation.config)?,
+            known: BTreeMap::new(),
+            changed: BTreeSet::new(),
             rows: incarnation.takeover.taken.rows.clone(),
             is_doubtful: false,
         })
@@ -168,9 +179,10 @@ impl<'a> Snapshot<'a> {
         for row in stored {
             let is_planned = locked(&self.ledger).tables().any(|table| *table == row.table);
             // The oldest of each table comes first: that is the snapshot's.
-            if is_planned && !row.create_sql.is_empty() && !self.structures.contains_key(&row.table) {
+            if is_planned && !row.create_sql.is_empty() && !self.known.contains_key(&row.table) {
                 let structure = source::parse(&row.table, &row.create_sql)?;
-                self.structures.insert(row.table, structure);
+                let identity = Identity::read(&row.create_sql);
+                self.known.insert(row.table, Known { structure, identity });
             }
         }
         Ok(())
@@ -210,8 +222,8 @@ impl<'a> Snapshot<'a> {
             advanced.map_err(Refusal::into_leave)?;
         }
         let is_passed = newest.is_some_and(|newest| resume.location.position > newest.position);
-        let tests = if is_passed { Vec::new() } else { self.tests()? };
-        let view = Meter::default().view(0, locked(&self.ledger).counts(), (0, 0), location.clone());
+        let tests = if is_passed { Vec::new() } else { self.tests().await? };
+        let view = Meter::default().view(0, &locked(&self.ledger).counts(), &BTreeMap::new(), 0, location.clone());
         self.show(view);
         if self.is_doubtful {
             // A lane's row may be ahead of what we counted; a takeover reads it.
@@ -223,21 +235,37 @@ impl<'a> Snapshot<'a> {
         Ok(Handover { location, tests, rows: self.rows })
     }
 
-    fn tests(&self) -> Result<Vec<(TableName, SkipTest<BinlogPosition>)>, Error> {
-        let ledger = locked(&self.ledger);
+    async fn tests(&self) -> Result<Vec<(TableName, SkipTest<BinlogPosition>)>, Error> {
+        let ledger = locked(&self.ledger).clone();
+        let mut to = None;
         let is_checked = |name: &str| {
             let value = self.incarnation.config.target.session.get(name);
             value.is_some_and(|value| value == "1" || value.eq_ignore_ascii_case("on"))
         };
         let mut tests = Vec::new();
         for table in ledger.tables() {
-            let Some(structure) = self.structures.get(table) else {
+            let Some(Known { structure, .. }) = self.known.get(table) else {
                 return Err(Error::Corrupt { table: table.clone() });
             };
-            let coupled = !structure.foreign_keys.is_empty() && is_checked("foreign_key_checks");
+            let mut coupled = !structure.foreign_keys.is_empty() && is_checked("foreign_key_checks");
+            if !coupled && ledger.is_mixed(table) {
+                // Keys that only the target has count, too.
+                let to = match &mut to {
+                    Some(to) => to,
+                    to @ None => to.insert(self.target_conn().await?),
+                };
+                let routed =
+                    self.incarnation.rules.router.route_table(table, self.incarnation.context.id.source.as_str())?;
+                let there = target::structure(to, &routed.table).await?;
+                coupled = there.is_some_and(|there| is_coupled(structure, &there));
+            }
             if let Some(test) = ledger.skip_test(table, structure, coupled)? {
                 tests.push((table.clone(), test));
             }
+        }
+        if let Some(to) = to {
+            // A connection that does not close is the server's to end.
+            let _ = to.disconnect().await;
         }
         Ok(tests)
     }
@@ -282,8 +310,8 @@ impl<'a> Snapshot<'a> {
                     (ledger.counts(), ledger.oldest())
                 };
                 let known = locked(&estimated).clone();
-                let location = oldest.unwrap_or(known.location);
-                show(&cell, meter.view(now_ms, counts, (known.n_rows, known.n_bytes), location));
+                let location = oldest.unwrap_or_else(|| known.location.clone());
+                show(&cell, meter.view(now_ms, &counts, &known.rows, known.n_bytes, location));
             }
         }
     }
@@ -291,6 +319,16 @@ impl<'a> Snapshot<'a> {
     fn show(&self, load: LoadView) {
         show(&self.incarnation.context.cell, load);
     }
+}
+
+/// The patterns were checked with the task; one that does not compile now is still an error.
+fn online_ddl(config: &dm_config::SubtaskConfig) -> Result<Option<OnlineDdl>, Error> {
+    let rules = &config.online_ddl;
+    if !rules.enabled {
+        return Ok(None);
+    }
+    let compiled = OnlineDdl::compile(&rules.shadow_table_rules, &rules.trash_table_rules);
+    compiled.map(Some).map_err(|error| Error::Option { option: error.to_string() })
 }
 
 fn show(cell: &crate::status::Cell, load: LoadView) {

@@ -10,8 +10,11 @@
 pub mod bound;
 pub mod copy;
 pub mod probe;
+pub mod ranges;
 pub mod select;
 pub mod skip;
+
+use std::collections::BTreeSet;
 
 use dm_ddl::table::{Column, DataType, IndexKind, Table};
 
@@ -56,7 +59,7 @@ pub enum Error {
 /// How far a client can reproduce the order of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
-    /// One integer column: chunks by arithmetic.
+    /// One integer column: chunks by arithmetic and the server's estimates of ranges.
     Integer,
     /// Integers, dates and bytes: the chunk of a key is known here.
     Known,
@@ -70,6 +73,8 @@ pub struct ChunkKey {
     /// Indexes into the structure's columns, in the key's order.
     pub columns: Vec<usize>,
     pub order: Order,
+    /// The name of the index, as the server knows it.
+    pub index: String,
 }
 
 impl ChunkKey {
@@ -85,9 +90,29 @@ impl ChunkKey {
                 columns if columns.iter().all(|(_, column)| has_known_order(&column.data_type)) => Order::Known,
                 _ => Order::Server,
             };
-            not_null.then(|| Self { columns: columns.iter().map(|(index, _)| *index).collect(), order })
+            let name = if index.kind == IndexKind::Primary { "PRIMARY".to_owned() } else { index.name.clone() };
+            not_null.then(|| Self { columns: columns.iter().map(|(at, _)| *at).collect(), order, index: name })
         })
     }
+}
+
+/// True when a unique key of the source or of the target ties rows together that may be in different chunks: its values can
+/// move from row to row. A key that holds all columns of the chunks' key cannot.
+pub fn is_coupled(source: &Table, target: &Table) -> bool {
+    let Some(key) = ChunkKey::of(source) else { return false };
+    let own: BTreeSet<String> =
+        key.columns.iter().filter_map(|at| source.columns.get(*at)).map(|column| column.name.to_lowercase()).collect();
+    [source, target].iter().flat_map(|table| table.unique_keys()).any(|unique| {
+        let whole = unique.parts.iter().all(|part| part.prefix.is_none());
+        match index_columns(unique).filter(|_| whole) {
+            Some(names) => {
+                let names: BTreeSet<String> = names.iter().map(|name| name.to_lowercase()).collect();
+                !own.is_subset(&names)
+            }
+            // Of expressions or prefixes nothing is known.
+            None => true,
+        }
+    })
 }
 
 fn is_integer(data_type: &DataType) -> bool {
@@ -119,24 +144,19 @@ pub const CHUNK_BYTES: u64 = 64 << 20;
 /// More chunks than this are not planned for one table; they get larger instead.
 pub const MAX_CHUNKS: u64 = 10_000;
 
+/// Bytes of a row where the server does not know.
+const ROW_BYTES: u64 = 100;
+
 impl Estimate {
     /// Rows of a chunk of about `chunk_bytes`, at least 1.
     pub fn chunk_rows(self, chunk_bytes: u64) -> u64 {
-        let n_chunks = self.n_bytes.div_ceil(chunk_bytes.max(1)).clamp(1, MAX_CHUNKS);
-        self.n_rows.div_ceil(n_chunks).max(1)
+        (chunk_bytes / self.row_bytes()).max(self.n_rows.div_ceil(MAX_CHUNKS)).max(1)
     }
-}
 
-/// Chunks of equal ranges over an integer key, from the answer to [`select::min_max`]. No rows: one open chunk.
-pub fn split_integers(min_max: Option<(i128, i128)>, estimate: Estimate, chunk_bytes: u64) -> Vec<Chunk> {
-    let Some((min, max)) = min_max.filter(|(min, max)| min <= max) else { return vec![Chunk::ALL] };
-    let width = max.saturating_sub(min).saturating_add(1);
-    let n_wanted = estimate.n_rows.max(1).div_ceil(estimate.chunk_rows(chunk_bytes));
-    let n_chunks = i128::from(n_wanted.clamp(1, MAX_CHUNKS)).min(width);
-    // The k-th bound lies at min + width·k/n, so gaps are spread and the last one is the largest key.
-    let bounds =
-        (1..=n_chunks).map(|k| Bound::of_integer(min - 1 + (width / n_chunks) * k + (width % n_chunks) * k / n_chunks));
-    from_bounds(bounds.collect())
+    /// Bytes of a row, at least 1.
+    pub fn row_bytes(self) -> u64 {
+        if self.n_rows == 0 { ROW_BYTES } else { (self.n_bytes / self.n_rows).max(1) }
+    }
 }
 
 /// The chunks between ascending bounds, with the open one at the end.

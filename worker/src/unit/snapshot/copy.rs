@@ -7,26 +7,31 @@ use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use dm_config::task::OnDuplicate;
 use dm_model::{Location, TableName};
 use dm_mysql::{
     error_number,
     fence::{
         FenceTarget, Lane, Statement,
-        chunk::{self, ChunkState},
+        chunk::{self as marker, ChunkState},
     },
 };
-use dm_sync_core::{change::LiteralRow, chunk::copy::Copy, sqlgen};
+use dm_sync_core::{
+    chunk::copy::{Copy, Verb},
+    sqlgen,
+};
 use mysql_async::{Conn, Row, prelude::Queryable};
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
 use super::{
     error::Error,
+    identity::{self, Identity},
     ledger::{Job, Ledger},
     source::{MAX_KEY_BYTES, values},
+    view,
     writer::Writer,
 };
 use crate::unit::{Leave, Stop};
@@ -35,6 +40,8 @@ use crate::unit::{Leave, Stop};
 const TRANSACTION_BYTES: usize = 4 << 20;
 /// … or so many rows.
 const TRANSACTION_ROWS: usize = 10_000;
+/// A table without a key cannot be gone on with, so a drain waits this long for its end: shorter than what a drain is given.
+const KEYLESS_GRACE: Duration = Duration::from_secs(8);
 /// Transactions that are read and not yet written, per pair.
 const QUEUE: usize = 2;
 
@@ -42,7 +49,9 @@ const QUEUE: usize = 2;
 #[derive(Debug)]
 pub(super) struct TableCopy {
     pub(super) copy: Copy,
-    pub(super) on_duplicate: OnDuplicate,
+    /// As the list of tables has it.
+    pub(super) identity: Identity,
+    pub(super) verb: Verb,
 }
 
 /// What the pairs of a round share.
@@ -138,7 +147,7 @@ async fn chunk_pair(
     let (tx, rx) = mpsc::channel(QUEUE);
     let chunk = job.chunk.clone();
     let mut read = pin!(read_chunk(round, table, &chunk, number, reader, tx));
-    let mut write = pin!(write_chunk(round, job, writer, rx));
+    let mut write = pin!(write_chunk(round, job, table.copy.key().is_some(), writer, rx));
     let (read, write) = tokio::select! {
         biased;
         write = &mut write => match write {
@@ -183,23 +192,42 @@ async fn read_chunk(
             Err(error) => return ReadEnd::of(error),
         };
         let Some(row) = row else {
-            let batch = open.finish(table, None, true);
+            drop(answer);
+            match ends_unchanged(table, reader).await {
+                Ok(true) => {}
+                Ok(false) => return ReadEnd::Changed,
+                Err(error) => return ReadEnd::of(error),
+            }
+            let batch = open.finish(None, true);
             return if tx.send(batch).await.is_ok() { ReadEnd::Complete } else { ReadEnd::NotWanted };
         };
         let values = values(&row);
         let value_failed =
             || ReadEnd::Failed(Error::Value { table: table.copy.mapping().source().clone(), chunk: number });
-        let Ok(literals) = table.copy.row(&values) else { return value_failed() };
-        open.add(literals, table, round.statement_bytes);
+        if open.add(&values, table, round.statement_bytes).is_err() {
+            return value_failed();
+        }
         if open.is_full() {
             let Ok(key) = table.copy.key_of(&values) else { return value_failed() };
             let key = key.map(|key| key.encode()).filter(|key| key.len() <= MAX_KEY_BYTES);
-            let batch = std::mem::take(&mut open).finish(table, key, false);
+            let batch = std::mem::take(&mut open).finish(key, false);
             if tx.send(batch).await.is_err() {
                 return ReadEnd::NotWanted;
             }
         }
     }
+}
+
+/// The last look at a table before its chunk counts as read: it is still what it was when the view began. Then lets go of it.
+async fn ends_unchanged(table: &TableCopy, reader: &mut Conn) -> Result<bool, mysql_async::Error> {
+    let now = identity::created(reader, table.copy.mapping().source()).await?;
+    match view::release(reader).await {
+        Ok(()) => {}
+        Err(Error::Read(error)) => return Err(error),
+        // It asks for nothing else.
+        Err(_) => return Ok(false),
+    }
+    Ok(now.is_some_and(|now| now.may_be(&table.identity)))
 }
 
 impl ReadEnd {
@@ -218,46 +246,53 @@ impl ReadEnd {
 #[derive(Default)]
 struct OpenBatch {
     statements: Vec<Statement>,
-    rows: Vec<LiteralRow>,
-    rows_bytes: usize,
+    /// The statement that rows are added to; empty when none is open.
+    sql: Vec<u8>,
+    n_rows_of_statement: usize,
     n_rows: usize,
     n_bytes: usize,
 }
 
 impl OpenBatch {
-    fn add(&mut self, row: LiteralRow, table: &TableCopy, statement_bytes: usize) {
-        let n_bytes = row.n_bytes() + row.len() + 2;
-        if !self.rows.is_empty() && self.rows_bytes + n_bytes > statement_bytes {
-            self.close_statement(table);
+    fn add(
+        &mut self,
+        values: &[Option<&[u8]>],
+        table: &TableCopy,
+        statement_bytes: usize,
+    ) -> Result<(), dm_sync_core::chunk::Error> {
+        // Literals are longer than values, by quotes mostly: near enough for a limit that is far below the server's.
+        let n_expected: usize = values.iter().flatten().map(|value| value.len() + 3).sum();
+        if self.n_rows_of_statement >= sqlgen::MAX_ROWS
+            || (self.n_rows_of_statement > 0 && self.sql.len() + n_expected > statement_bytes)
+        {
+            self.close_statement();
         }
-        self.rows_bytes += n_bytes;
-        self.n_bytes += n_bytes;
+        let before = self.sql.len();
+        if self.n_rows_of_statement == 0 {
+            self.sql = table.copy.insert(table.verb);
+            self.sql.reserve(statement_bytes.min(n_expected * sqlgen::MAX_ROWS));
+        } else {
+            self.sql.push(b',');
+        }
+        table.copy.row(values, &mut self.sql)?;
+        self.n_rows_of_statement += 1;
         self.n_rows += 1;
-        self.rows.push(row);
-        if self.rows.len() >= sqlgen::MAX_ROWS {
-            self.close_statement(table);
-        }
+        self.n_bytes += self.sql.len() - before;
+        Ok(())
     }
 
     fn is_full(&self) -> bool {
         self.n_rows >= TRANSACTION_ROWS || self.n_bytes >= TRANSACTION_BYTES
     }
 
-    fn close_statement(&mut self, table: &TableCopy) {
-        let replace = table.on_duplicate == OnDuplicate::Replace;
-        if let Some(statement) = sqlgen::insert_rows(table.copy.mapping(), &self.rows, replace) {
-            let mut sql = statement.sql;
-            if table.on_duplicate == OnDuplicate::Ignore && sql.starts_with(b"INSERT ") {
-                sql.splice(0..7, *b"INSERT IGNORE ");
-            }
-            self.statements.push(Statement::new(sql));
+    fn close_statement(&mut self) {
+        if std::mem::take(&mut self.n_rows_of_statement) > 0 {
+            self.statements.push(Statement::new(std::mem::take(&mut self.sql)));
         }
-        self.rows.clear();
-        self.rows_bytes = 0;
     }
 
-    fn finish(mut self, table: &TableCopy, last_key: Option<Vec<u8>>, is_last: bool) -> Batch {
-        self.close_statement(table);
+    fn finish(mut self, last_key: Option<Vec<u8>>, is_last: bool) -> Batch {
+        self.close_statement();
         Batch {
             statements: self.statements,
             n_rows: self.n_rows as u64,
@@ -268,11 +303,27 @@ impl OpenBatch {
     }
 }
 
-async fn write_chunk(round: &Round, mut job: Job, writer: &mut Writer, mut rx: mpsc::Receiver<Batch>) -> WriteEnd {
+async fn write_chunk(
+    round: &Round,
+    mut job: Job,
+    is_resumable: bool,
+    writer: &mut Writer,
+    mut rx: mpsc::Receiver<Batch>,
+) -> WriteEnd {
+    let stop = async {
+        round.stop.requested().await;
+        if !is_resumable {
+            tokio::select! {
+                () = round.stop.kill.cancelled() => {}
+                () = tokio::time::sleep(KEYLESS_GRACE) => {}
+            }
+        }
+    };
+    let mut stop = pin!(stop);
     loop {
         let batch = tokio::select! {
             biased;
-            () = round.stop.requested() => return WriteEnd::Drained,
+            () = &mut stop => return WriteEnd::Drained,
             batch = rx.recv() => batch,
             () = tokio::time::sleep(Lane::PING_INTERVAL) => {
                 writer.ping().await;
@@ -287,8 +338,8 @@ async fn write_chunk(round: &Round, mut job: Job, writer: &mut Writer, mut rx: m
         row.state = if batch.is_last { ChunkState::Done } else { ChunkState::Copying };
         row.snapshot = Some(round.location.clone());
         let mut statements = batch.statements;
-        statements.extend(job.split_from.as_ref().map(|split| chunk::put(&round.target, split)));
-        statements.push(chunk::put(&round.target, &row));
+        statements.extend(job.split_from.as_ref().map(|split| marker::put(&round.target, split)));
+        statements.push(marker::put(&round.target, &row));
         crate::fail_point::pass(if batch.is_last { "marker" } else { "chunk" });
         if let Err(refusal) = writer.write(&statements).await {
             return WriteEnd::Left(refusal.into_leave_of(&row.table, row.chunk));

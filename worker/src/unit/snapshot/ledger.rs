@@ -29,7 +29,7 @@ pub(super) struct Job {
 }
 
 /// Counts for people.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Counts {
     pub(super) n_rows: u64,
     pub(super) n_bytes: u64,
@@ -37,6 +37,20 @@ pub(super) struct Counts {
     pub(super) n_tables_done: u64,
     pub(super) n_chunks: u64,
     pub(super) n_chunks_done: u64,
+    /// By name.
+    pub(super) tables: Vec<TableCounts>,
+}
+
+/// Counts of one table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct TableCounts {
+    pub(super) table: TableName,
+    pub(super) n_rows: u64,
+    pub(super) n_bytes: u64,
+    pub(super) n_chunks: u64,
+    pub(super) n_chunks_done: u64,
+    /// Of the chunks that are done.
+    pub(super) n_rows_done: u64,
 }
 
 impl Ledger {
@@ -85,6 +99,12 @@ impl Ledger {
         self.chunks(table).any(|row| row.state == ChunkState::Copying && row.last_key.is_none())
     }
 
+    /// The table's rows were read at more than one moment.
+    pub(super) fn is_mixed(&self, table: &TableName) -> bool {
+        let positions = self.chunks(table).filter_map(|row| row.snapshot.as_ref()).map(|location| &location.position);
+        positions.collect::<std::collections::BTreeSet<_>>().len() > 1
+    }
+
     /// What is left of a table, by number.
     pub(super) fn jobs(&self, table: &TableName) -> Result<Vec<Job>, Error> {
         let mut next = self.chunks(table).map(|row| row.chunk + 1).max().unwrap_or(0);
@@ -117,7 +137,14 @@ impl Ledger {
 
     /// Where the oldest row was read: what is later has to be replicated.
     pub(super) fn oldest(&self) -> Option<Location> {
-        self.positions().min_by(|a, b| a.position.cmp(&b.position)).cloned()
+        self.oldest_of(|_| true)
+    }
+
+    /// As [`oldest`](Self::oldest), of some tables.
+    pub(super) fn oldest_of(&self, is_meant: impl Fn(&TableName) -> bool) -> Option<Location> {
+        let begun = self.tables.iter().filter(|(table, _)| is_meant(table)).flat_map(|(_, rows)| rows.values());
+        let positions = begun.filter(|row| row.state != ChunkState::Planned).filter_map(|row| row.snapshot.as_ref());
+        positions.min_by(|a, b| a.position.cmp(&b.position)).cloned()
     }
 
     pub(super) fn newest(&self) -> Option<Location> {
@@ -125,6 +152,8 @@ impl Ledger {
     }
 
     /// The row-skip test of a table whose chunks are all done; `None` when there are none.
+    ///
+    /// `coupled` as in [`SkipTest::new`].
     pub(super) fn skip_test(
         &self,
         table: &TableName,
@@ -159,14 +188,30 @@ impl Ledger {
     pub(super) fn counts(&self) -> Counts {
         let mut counts = Counts::default();
         for (table, rows) in &self.tables {
+            let mut of_table = TableCounts {
+                table: table.clone(),
+                n_rows: 0,
+                n_bytes: 0,
+                n_chunks: 0,
+                n_chunks_done: 0,
+                n_rows_done: 0,
+            };
+            for row in rows.values() {
+                of_table.n_chunks += 1;
+                of_table.n_rows += row.n_rows;
+                of_table.n_bytes += row.n_bytes;
+                if row.state == ChunkState::Done {
+                    of_table.n_chunks_done += 1;
+                    of_table.n_rows_done += row.n_rows;
+                }
+            }
             counts.n_tables += 1;
             counts.n_tables_done += u64::from(self.is_done(table));
-            for row in rows.values() {
-                counts.n_chunks += 1;
-                counts.n_chunks_done += u64::from(row.state == ChunkState::Done);
-                counts.n_rows += row.n_rows;
-                counts.n_bytes += row.n_bytes;
-            }
+            counts.n_chunks += of_table.n_chunks;
+            counts.n_chunks_done += of_table.n_chunks_done;
+            counts.n_rows += of_table.n_rows;
+            counts.n_bytes += of_table.n_bytes;
+            counts.tables.push(of_table);
         }
         counts
     }

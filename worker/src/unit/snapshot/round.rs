@@ -14,8 +14,16 @@ use dm_model::{
     TableName,
     error::{Report, Retry},
 };
-use dm_sync_core::{chunk::copy::Copy, literal::Dialect, mapping::Spec, sqlgen};
-use mysql_async::Conn;
+use dm_sync_core::{
+    chunk::{
+        copy::{Copy, Verb},
+        is_coupled,
+    },
+    literal::Dialect,
+    mapping::Spec,
+    sqlgen,
+};
+use mysql_async::{Conn, prelude::Queryable};
 use tokio::task::JoinSet;
 use tracing::info;
 
@@ -23,7 +31,8 @@ use super::{
     Snapshot,
     copy::{PairEnd, Round, TableCopy, locked, pair},
     error::Error,
-    plan::Routed,
+    identity,
+    plan::{Known, Routed},
     source, target,
     view::{self, View},
 };
@@ -67,23 +76,32 @@ impl Snapshot<'_> {
     async fn open_view(&self) -> Result<(View, BTreeMap<TableName, Routed>), Error> {
         let incarnation = self.incarnation;
         let mut conn = incarnation.source.connect().await?;
+        match conn.query_drop("SET SESSION information_schema_stats_expiry = 0").await {
+            // Only MySQL keeps old estimates.
+            Ok(()) | Err(mysql_async::Error::Server(_)) => {}
+            Err(error) => return Err(Error::Read(error)),
+        }
         let mut opened = None;
         for _ in 0..LIST_TRIES {
-            let before = source::list(&mut conn, &incarnation.rules).await?;
+            let before = source::list(&mut conn, &incarnation.rules, self.online_ddl.as_ref()).await?;
+            let identities = identity::all(&mut conn).await?;
             let names: Vec<TableName> = before.iter().map(|entry| entry.name.clone()).collect();
             let (n, consistency) = (self.options.n_pairs, self.options.consistency);
             let view = view::open(&incarnation.source, &incarnation.source_facts, n, consistency, &names).await?;
-            let after = source::list(&mut conn, &incarnation.rules).await?;
-            if after.iter().map(|entry| &entry.name).eq(names.iter()) {
-                opened = Some((view, after));
+            let after = source::list(&mut conn, &incarnation.rules, self.online_ddl.as_ref()).await?;
+            let later = identity::all(&mut conn).await?;
+            if after.iter().map(|entry| &entry.name).eq(names.iter())
+                && names.iter().all(|name| identities.get(name) == later.get(name))
+            {
+                opened = Some((view, after, identities));
                 break;
             }
-            info!("tables came or went while the view was opened; opening another");
+            info!("tables came, went or changed while the view was opened; opening another");
         }
         // As above.
         let _ = conn.disconnect().await;
-        let (view, entries) = opened.ok_or(Error::ListMoves)?;
-        Ok((view, self.route(entries)?))
+        let (view, entries, identities) = opened.ok_or(Error::ListMoves)?;
+        Ok((view, self.route(entries, identities)?))
     }
 
     /// Plans, and compiles what is left to copy.
@@ -103,13 +121,14 @@ impl Snapshot<'_> {
         };
         let mut copies = BTreeMap::new();
         for name in unfinished {
-            let (Some(routed), Some(structure)) = (tables.get(&name), self.structures.get(&name)) else { continue };
+            let (Some(routed), Some(known)) = (tables.get(&name), self.known.get(&name)) else { continue };
             let create_sql = match source::structure(from, &name).await? {
                 Some((create_sql, _)) => create_sql,
                 None => continue,
             };
+            view::release(from).await?;
             let target_structure = target::ensure_table(to, &name, &create_sql, &routed.target).await?;
-            copies.insert(name.clone(), self.compile(&name, routed, structure, &target_structure)?);
+            copies.insert(name.clone(), self.compile(&name, routed, known, &target_structure)?);
         }
         Ok(copies)
     }
@@ -122,7 +141,7 @@ impl Snapshot<'_> {
         writer: &mut super::writer::Writer,
     ) -> Result<(), Leave> {
         if locked(&self.ledger).is_any_begun() {
-            self.revise(tables, from, writer).await?;
+            self.revise(tables, from, to, writer).await?;
         }
         if self.stop.is_requested() || locked(&self.ledger).is_any_begun() {
             return Ok(());
@@ -134,9 +153,10 @@ impl Snapshot<'_> {
         &self,
         name: &TableName,
         routed: &Routed,
-        structure: &Table,
+        known: &Known,
         target_structure: &Table,
     ) -> Result<TableCopy, Error> {
+        let structure = &known.structure;
         let facts = &self.incarnation.takeover.facts;
         let dialect = match facts.flavor {
             _ if facts.is_tidb => Dialect::TiDb,
@@ -157,11 +177,15 @@ impl Snapshot<'_> {
         // A value of another unique key, or a parent, may have moved between chunks of different moments; the events in
         // between rewrite such rows, as safe mode (data-plane.md 4.1, rule 11).
         let is_mixed = locked(&self.ledger).is_begun(name);
-        let is_coupled = [structure, target_structure]
-            .iter()
-            .any(|table| table.unique_keys().count() > 1 || !table.foreign_keys.is_empty());
-        let on_duplicate = if is_mixed && is_coupled { OnDuplicate::Replace } else { self.options.on_duplicate };
-        Ok(TableCopy { copy, on_duplicate })
+        let is_coupled = is_coupled(structure, target_structure)
+            || [structure, target_structure].iter().any(|table| !table.foreign_keys.is_empty());
+        let verb = match self.options.on_duplicate {
+            _ if is_mixed && is_coupled => Verb::Replace,
+            OnDuplicate::Replace => Verb::Replace,
+            OnDuplicate::Ignore => Verb::InsertIgnore,
+            OnDuplicate::Error => Verb::Insert,
+        };
+        Ok(TableCopy { copy, identity: routed.identity.clone(), verb })
     }
 
     async fn copy(&mut self, view: View, tables: BTreeMap<TableName, TableCopy>) -> Result<RoundEnd, Leave> {
@@ -222,7 +246,9 @@ impl Snapshot<'_> {
         if self.stop.is_requested() {
             return Err(Leave::End(UnitEnd::Drained));
         }
-        let is_changed = !locked(&round.changed).is_empty();
+        let changed = std::mem::take(&mut *locked(&round.changed));
+        let is_changed = !changed.is_empty();
+        self.changed.extend(changed);
         if lost.is_none() && !is_changed && locked(&self.ledger).is_complete() {
             return Ok(RoundEnd::Complete);
         }

@@ -6,11 +6,18 @@
 use dm_config::subtask::Rules;
 use dm_ddl::{
     SqlMode,
-    table::{Table, parse_create},
+    table::{Column, Table, parse_create},
 };
 use dm_model::TableName;
 use dm_mysql::schema::{self, TableEntry};
-use dm_sync_core::chunk::{Chunk, ChunkKey, Estimate, Order, from_bounds, probe::Probes, select, split_integers};
+use dm_sync_core::{
+    chunk::{
+        Chunk, ChunkKey, Estimate, Order, from_bounds,
+        probe::Probes,
+        ranges::{Question, Ranges},
+    },
+    online_ddl::{OnlineDdl, TableKind},
+};
 use mysql_async::{Conn, Row, Value, prelude::Queryable};
 use tracing::warn;
 
@@ -28,10 +35,23 @@ pub(super) fn is_not_transactional(engine: &str) -> bool {
     NOT_TRANSACTIONAL.iter().any(|known| known.eq_ignore_ascii_case(engine))
 }
 
-/// The tables that the rules let through, by name.
-pub(super) async fn list(conn: &mut Conn, rules: &Rules) -> Result<Vec<TableEntry>, Error> {
+/// The tables that the rules let through, by name. What an online schema change tool works on comes with its last step.
+pub(super) async fn list(
+    conn: &mut Conn,
+    rules: &Rules,
+    online_ddl: Option<&OnlineDdl>,
+) -> Result<Vec<TableEntry>, Error> {
     let all = schema::tables(conn, None).await?;
-    Ok(all.into_iter().filter(|entry| entry.is_table() && rules.block_allow.allows_table(&entry.name)).collect())
+    let is_real = |entry: &TableEntry| {
+        online_ddl.is_none_or(|patterns| match patterns.kind(&entry.name.table) {
+            TableKind::Real => true,
+            TableKind::Ghost | TableKind::Trash => false,
+        })
+    };
+    Ok(all
+        .into_iter()
+        .filter(|entry| entry.is_table() && rules.block_allow.allows_table(&entry.name) && is_real(entry))
+        .collect())
 }
 
 /// Schemas that the rules let through: a table may come into each later.
@@ -57,6 +77,15 @@ pub(super) fn same_rows(a: &Table, b: &Table) -> bool {
     a.columns == b.columns && a.indexes == b.indexes && a.foreign_keys == b.foreign_keys && a.charset == b.charset
 }
 
+/// True when both have the same columns and keys, by name and in order, whatever each server makes of their types.
+pub(super) fn same_layout(a: &Table, b: &Table) -> bool {
+    let keys =
+        |table: &Table| -> Vec<_> { table.indexes.iter().map(|index| (index.kind, index.parts.clone())).collect() };
+    let is_like =
+        |(a, b): (&Column, &Column)| a.name == b.name && a.nullable == b.nullable && a.data_type == b.data_type;
+    a.columns.len() == b.columns.len() && a.columns.iter().zip(&b.columns).all(is_like) && keys(a) == keys(b)
+}
+
 /// Splits a table; the connection's view answers.
 pub(super) async fn split(
     conn: &mut Conn,
@@ -74,15 +103,18 @@ pub(super) async fn split(
     let failed = |source| Error::Plan { table: table.clone(), source };
     let filter = options.filter.as_deref();
     if key.order == Order::Integer {
-        let row = ask(conn, select::min_max(table, structure, &key, filter)).await?;
-        let numbers: Option<Vec<i128>> = row.as_ref().and_then(|row| {
-            values(row).into_iter().map(|value| std::str::from_utf8(value?).ok()?.parse().ok()).collect()
-        });
-        let min_max = match numbers.as_deref() {
-            Some([min, max]) => Some((*min, *max)),
-            Some(_) | None => None,
-        };
-        return Ok(split_integers(min_max, estimate, chunk_bytes));
+        let mut ranges = Ranges::new(table, structure, &key, estimate, chunk_bytes);
+        while let Some(question) = ranges.question() {
+            let numbers = match question {
+                Question::MinMax(sql) => {
+                    let row = ask(conn, sql).await?;
+                    row.as_ref().map(|row| values(row).into_iter().map(number).collect()).unwrap_or_default()
+                }
+                Question::Rows(sql) => expected_rows(ask(conn, sql).await?.as_ref()),
+            };
+            ranges.answer(&numbers);
+        }
+        return Ok(ranges.finish());
     }
     if estimate.n_bytes <= chunk_bytes {
         return Ok(vec![Chunk::ALL]);
@@ -106,6 +138,17 @@ pub(super) fn values(row: &Row) -> Vec<Option<&[u8]>> {
         Some(_) | None => None,
     };
     (0..row.len()).map(value).collect()
+}
+
+fn number(value: Option<&[u8]>) -> Option<i128> {
+    std::str::from_utf8(value?).ok()?.parse().ok()
+}
+
+/// The column `rows` of an EXPLAIN; empty where the server answers in another form.
+fn expected_rows(row: Option<&Row>) -> Vec<Option<i128>> {
+    let Some(row) = row else { return Vec::new() };
+    let at = row.columns_ref().iter().position(|column| column.name_ref().eq_ignore_ascii_case(b"rows"));
+    at.and_then(|at| values(row).get(at).copied()).map(number).into_iter().collect()
 }
 
 async fn ask(conn: &mut Conn, question: Vec<u8>) -> Result<Option<Row>, Error> {

@@ -67,6 +67,12 @@ pub(super) async fn ensure_table(
     Ok(structure)
 }
 
+/// The target table's structure; `None` when there is no such table.
+pub(super) async fn structure(to: &mut Conn, target: &TableName) -> Result<Option<Table>, Error> {
+    let found = schema::create_table(to, target).await?;
+    found.map(|sql| source::parse(target, &sql)).transpose()
+}
+
 pub(super) async fn is_empty(to: &mut Conn, target: &TableName) -> Result<bool, Error> {
     let sql = format!("SELECT 1 FROM {target} LIMIT 1");
     let found: Option<u8> = to.query_first(&sql).await.map_err(|source| dm_mysql::Error::Execute { sql, source })?;

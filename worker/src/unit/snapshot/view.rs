@@ -21,6 +21,7 @@ pub(super) struct View {
 
 /// How long the global lock may be waited for: behind it all writes of the source queue up.
 const LOCK_WAIT_SECONDS: u32 = 30;
+const SAVEPOINT: &str = "dm_view";
 /// How often a moment without writes is looked for.
 const QUIET_TRIES: u32 = 20;
 
@@ -71,13 +72,15 @@ async fn reader(source: &Connector) -> Result<Conn, Error> {
     let mut conn = source.connect().await?;
     // A slow target must not end the reading, nor the readers that wait for their turn.
     let settings = [
+        // MariaDB lets go of metadata locks at a savepoint only where the session writes no binlog; this one writes nothing at all.
+        "SET SESSION sql_log_bin = 0",
         "SET SESSION net_write_timeout = 86400, net_read_timeout = 86400, wait_timeout = 86400",
         "SET SESSION max_execution_time = 0",
         "SET SESSION max_statement_time = 0",
     ];
     for sql in settings {
         match conn.query_drop(sql).await {
-            // Not every server has every variable.
+            // Not every server has every variable, not every user may set it.
             Ok(()) | Err(mysql_async::Error::Server(_)) => {}
             Err(error) => return Err(Error::Read(error)),
         }
@@ -90,8 +93,15 @@ async fn begin(readers: &mut [Conn]) -> Result<(), Error> {
     for conn in readers {
         // Ends the transaction of an earlier try, too.
         conn.query_drop("START TRANSACTION WITH CONSISTENT SNAPSHOT").await.map_err(Error::Read)?;
+        conn.query_drop(format!("SAVEPOINT {SAVEPOINT}")).await.map_err(Error::Read)?;
     }
     Ok(())
+}
+
+/// Lets go of the tables that were read, so that a DDL of the source, and whoever queues up behind it, need not wait for the end of
+/// the copy. The view stays.
+pub(super) async fn release(conn: &mut Conn) -> Result<(), Error> {
+    conn.query_drop(format!("ROLLBACK TO SAVEPOINT {SAVEPOINT}")).await.map_err(Error::Read)
 }
 
 async fn position(conn: &mut Conn, facts: &ServerFacts) -> Result<Location, Error> {

@@ -5,9 +5,12 @@
 
 use std::time::Duration;
 
-use dm_fence::{LaneRow, Progress};
-use dm_model::error::{Report, Retry};
-use dm_mysql::fence::{Lane, LaneOutcome, Statement};
+use dm_fence::{DdlEffect, FenceUpdate, LaneRow, Progress};
+use dm_model::{
+    BinlogPosition, TableName,
+    error::{Report, Retry},
+};
+use dm_mysql::fence::{DdlPiece, DdlSettings, Lane, LaneOutcome, Statement};
 use tracing::warn;
 
 use super::error::{Error, harmless_message};
@@ -25,6 +28,13 @@ pub(super) struct Writer {
     row: LaneRow,
     /// Something else than a plain commit happened: the row in the target may be ahead of ours.
     is_doubtful: bool,
+}
+
+/// What an update leads.
+#[derive(Debug, Clone, Copy)]
+enum Work<'a> {
+    Rows(&'a [Statement]),
+    Ddl(&'a DdlPiece),
 }
 
 /// Why a transaction is not in the target and will not be.
@@ -69,15 +79,38 @@ impl Writer {
                 Refusal::Leave(Failure::new(report).into())
             })?,
         };
+        self.attempt(&update, Work::Rows(statements)).await
+    }
+
+    /// A statement that commits by itself and may be repeated. It is announced under the fence and runs on a connection that a
+    /// successor ends before it does anything. Its intent is no unit's: nobody looks after it but whoever needs it again.
+    pub(super) async fn ddl(&mut self, target: &TableName, statement: String) -> Result<(), Refusal> {
+        let piece = DdlPiece {
+            unit: self.row.low,
+            piece: 0,
+            statement,
+            target: target.clone(),
+            effect: DdlEffect::Repeatable,
+            position: BinlogPosition::default(),
+            settings: DdlSettings::default(),
+        };
+        let update = self.row.touch();
+        self.attempt(&update, Work::Ddl(&piece)).await.map(|_| ())
+    }
+
+    async fn attempt(&mut self, update: &FenceUpdate, work: Work<'_>) -> Result<Vec<u64>, Refusal> {
         let mut pause = FIRST_PAUSE;
         for n_tries in 1.. {
-            let outcome = self.lane.execute(&update, statements).await;
+            let outcome = match work {
+                Work::Rows(statements) => self.lane.execute(update, statements).await,
+                Work::Ddl(piece) => self.lane.execute_ddl(piece, None, update, &[]).await,
+            };
             self.is_doubtful |= !matches!(outcome, LaneOutcome::Committed { resolved: false, .. });
             let ends = outcome.ends_incarnation();
             let report = outcome.report();
             match outcome {
                 LaneOutcome::Committed { affected, batch_crc, .. } => {
-                    self.row.apply(&update, Some(batch_crc));
+                    self.row.apply(update, Some(batch_crc));
                     return Ok(affected);
                 }
                 LaneOutcome::Fenced { .. } => return Err(Refusal::Leave(Leave::End(UnitEnd::Fenced))),

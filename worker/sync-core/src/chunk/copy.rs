@@ -16,6 +16,7 @@ use crate::{
         Dialect, Plan,
         charset::Charset,
         text::{push_hex, push_quoted},
+        write_to,
     },
     mapping::{From, Mapping, Spec},
 };
@@ -30,6 +31,17 @@ pub struct Copy {
     columns: Vec<TextColumn>,
     key_columns: Vec<TextColumn>,
     n_selected: usize,
+}
+
+/// What becomes of rows that are there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    /// They are an error.
+    Insert,
+    /// They stay.
+    InsertIgnore,
+    /// They go.
+    Replace,
 }
 
 /// A column of an answer.
@@ -84,7 +96,7 @@ impl Copy {
         })
     }
 
-    /// The mapping of the rows; give it to [`crate::sqlgen::insert_rows`].
+    /// The mapping of the rows.
     pub fn mapping(&self) -> &Arc<Mapping> {
         &self.mapping
     }
@@ -100,24 +112,40 @@ impl Copy {
         select::chunk(name, &self.structure, self.key.as_ref(), &self.select_list, filter, chunk, ordered)
     }
 
-    /// A row of [`select`](Self::select)'s answer as literals for [`Mapping::columns`].
-    pub fn row(&self, values: &[Option<&[u8]>]) -> Result<LiteralRow, Error> {
+    /// What leads a statement that writes rows: everything before the first `(…)`.
+    pub fn insert(&self, verb: Verb) -> Vec<u8> {
+        let verb = match verb {
+            Verb::Insert => "INSERT",
+            Verb::InsertIgnore => "INSERT IGNORE",
+            Verb::Replace => "REPLACE",
+        };
+        let mut sql = Vec::with_capacity(256);
+        write_to(&mut sql, format_args!("{verb} INTO {} (", self.mapping.target()));
+        for (index, column) in self.mapping.columns().enumerate() {
+            sql.extend_from_slice(if index == 0 { b"" } else { b"," });
+            sql.extend_from_slice(column.as_bytes());
+        }
+        sql.extend_from_slice(b") VALUES ");
+        sql
+    }
+
+    /// Writes a row of [`select`](Self::select)'s answer as `(…)` at the end of a statement that [`insert`](Self::insert) leads.
+    /// After an error the end of `sql` is not a row.
+    pub fn row(&self, values: &[Option<&[u8]>], sql: &mut Vec<u8>) -> Result<(), Error> {
         if values.len() != self.n_selected {
             return Err(Error::Answer { n_values: values.len(), n_columns: self.n_selected });
         }
-        let n_bytes = values.iter().flatten().map(|value| value.len() + 2).sum();
-        let mut row = LiteralRow::with_capacity(self.columns.len(), n_bytes);
         let mut values = values.iter();
+        let mut separator = b'(';
         for column in &self.columns {
+            sql.push(std::mem::replace(&mut separator, b','));
             match column {
-                TextColumn::Selected { kind, plan } => {
-                    let value = values.next().copied().flatten();
-                    row.push(|out| write_text(*kind, plan, value, out))?;
-                }
-                TextColumn::Constant(literal) => row.push_literal(literal),
+                TextColumn::Selected { kind, plan } => write_text(*kind, plan, values.next().copied().flatten(), sql)?,
+                TextColumn::Constant(literal) => sql.extend_from_slice(literal),
             }
         }
-        Ok(row)
+        sql.push(b')');
+        Ok(())
     }
 
     /// The key of a row of the answer: the sub-position after it was written. `None` for a table without a key.

@@ -8,13 +8,41 @@ use dm_model::{TableName, name::quote_identifier};
 use super::{Chunk, ChunkKey, bound::Bound, copy::key_list};
 use crate::literal::write_to;
 
-/// `SELECT MIN(key), MAX(key)`; for keys of [`Order::Integer`](super::Order::Integer).
-pub fn min_max(name: &TableName, table: &Table, key: &ChunkKey, filter: Option<&str>) -> Vec<u8> {
+/// `SELECT MIN(key), MAX(key)`: two dives, so without the task's `where`. For keys of [`Order::Integer`](super::Order::Integer).
+pub fn min_max(name: &TableName, table: &Table, key: &ChunkKey) -> Vec<u8> {
     let columns = key_columns(table, key);
     let column = columns.first().map(String::as_str).unwrap_or("NULL");
     let mut sql = Vec::new();
     write_to(&mut sql, format_args!("SELECT MIN({column}),MAX({column}) FROM {name}"));
-    push_where(&mut sql, &[filter_text(filter)]);
+    sql
+}
+
+/// `SELECT MIN(key), MAX(key)` of the keys from `low` to `high`; for keys of [`Order::Integer`](super::Order::Integer).
+pub fn min_max_in(name: &TableName, table: &Table, key: &ChunkKey, low: i128, high: i128) -> Vec<u8> {
+    let columns = key_columns(table, key);
+    let column = columns.first().map(String::as_str).unwrap_or("NULL");
+    let mut sql = Vec::new();
+    write_to(
+        &mut sql,
+        format_args!("SELECT MIN({column}),MAX({column}) FROM {name} WHERE {column}>={low} AND {column}<={high}"),
+    );
+    sql
+}
+
+/// Asks the server how many rows it expects from `low` to `high`: two dives into the index, whatever the range holds. The answer's
+/// column is `rows`, NULL where there are none.
+pub fn expected_rows(name: &TableName, table: &Table, key: &ChunkKey, low: i128, high: i128) -> Vec<u8> {
+    let columns = key_columns(table, key);
+    let column = columns.first().map(String::as_str).unwrap_or("NULL");
+    let index = quote_identifier(&key.index);
+    let mut sql = Vec::new();
+    write_to(
+        &mut sql,
+        format_args!(
+            "EXPLAIN FORMAT=TRADITIONAL SELECT {column} FROM {name} FORCE INDEX ({index}) WHERE {column}>={low} AND \
+             {column}<={high}"
+        ),
+    );
     sql
 }
 

@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 use dm_binlog::Value;
 use dm_ddl::table::Table;
 
-use super::{ChunkKey, Order, bound::Bound};
+use super::{ChunkKey, Order, bound::Bound, is_coupled};
 use crate::{
     change::LiteralRow,
     literal::{Dialect, Error, Plan},
@@ -38,8 +38,8 @@ pub enum SkipTest<P> {
 }
 
 impl<P: Clone + Ord> SkipTest<P> {
-    /// `chunks` ascending, each with its upper bound and position; `coupled`: a second unique key or an enforced foreign key ties
-    /// rows of different chunks together. `None` when there are no chunks.
+    /// `chunks` ascending, each with its upper bound and position; `coupled`: an enforced foreign key, or a unique key that only the
+    /// target has, ties rows of different chunks together ([`is_coupled`]). `None` when there are no chunks.
     pub fn new(table: &Table, coupled: bool, chunks: Vec<(Option<Bound>, P)>) -> Option<Self> {
         let oldest = chunks.iter().map(|(_, position)| position).min()?.clone();
         let newest = chunks.iter().map(|(_, position)| position).max()?.clone();
@@ -47,7 +47,7 @@ impl<P: Clone + Ord> SkipTest<P> {
             return Some(Self::Single(oldest));
         }
         let key = ChunkKey::of(table).filter(|key| key.order != Order::Server);
-        let coupled = coupled || table.unique_keys().count() > 1;
+        let coupled = coupled || is_coupled(table, table);
         Some(match key {
             Some(key) if !coupled => {
                 let plan = |index: usize| {

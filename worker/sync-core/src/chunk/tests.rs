@@ -6,13 +6,12 @@ use expect_test::expect;
 use proptest::prelude::*;
 
 use super::{
-    Chunk, ChunkKey, Estimate, Order,
+    Chunk, ChunkKey, Order,
     bound::Bound,
-    copy::Copy,
+    copy::{Copy, Verb},
     probe::Probes,
     select,
     skip::{Applies, SkipTest},
-    split_integers,
 };
 use crate::{
     literal::Dialect,
@@ -63,6 +62,24 @@ fn the_key_is_the_first_unique_one_without_null() {
 }
 
 #[test]
+fn keys_whose_values_move_between_rows_couple_chunks() {
+    let is_coupled = |source, target| super::is_coupled(&table(source), &table(target));
+    const BY_ID_AND_V: &str = "CREATE TABLE t (id BIGINT PRIMARY KEY, v INT, UNIQUE (v))";
+    assert!(!is_coupled(BY_ID, BY_ID));
+    assert!(is_coupled(BY_ID_AND_V, BY_ID) && is_coupled(BY_ID, BY_ID_AND_V));
+    // More columns than the chunks' key, in any order: its rows never meet.
+    assert!(!is_coupled(BY_ID, "CREATE TABLE t (id BIGINT, v INT, PRIMARY KEY (v, ID))"));
+    assert!(
+        is_coupled(BY_ID, "CREATE TABLE t (id BIGINT PRIMARY KEY, v TEXT, UNIQUE (id, v(3)))"),
+        "not told: a prefix"
+    );
+    assert!(is_coupled(
+        "CREATE TABLE t (a INT, b INT, PRIMARY KEY (a, b))",
+        "CREATE TABLE t (a INT PRIMARY KEY, b INT)"
+    ));
+}
+
+#[test]
 fn texts_of_questions_and_chunks() {
     let copy_by_id = copy(BY_ID);
     let chunk = Chunk { lower: Some(Bound::of_integer(5)), upper: Some(Bound::of_integer(9)) };
@@ -86,12 +103,11 @@ fn texts_of_questions_and_chunks() {
     assert_eq!(probes.finish().len(), 3);
     let structure = table(BY_ID);
     let key = ChunkKey::of(&structure).expect("key");
-    expect!["SELECT MIN(`id`),MAX(`id`) FROM `src`.`t` WHERE (v)"].assert_eq(&text(select::min_max(
-        &name,
-        &structure,
-        &key,
-        Some("v"),
-    )));
+    expect!["SELECT MIN(`id`),MAX(`id`) FROM `src`.`t`"].assert_eq(&text(select::min_max(&name, &structure, &key)));
+    expect!["SELECT MIN(`id`),MAX(`id`) FROM `src`.`t` WHERE `id`>=-3 AND `id`<=9"]
+        .assert_eq(&text(select::min_max_in(&name, &structure, &key, -3, 9)));
+    expect!["EXPLAIN FORMAT=TRADITIONAL SELECT `id` FROM `src`.`t` FORCE INDEX (`PRIMARY`) WHERE `id`>=-3 AND `id`<=9"]
+        .assert_eq(&text(select::expected_rows(&name, &structure, &key, -3, 9)));
 }
 
 #[test]
@@ -113,6 +129,10 @@ fn rows_of_the_text_protocol_become_literals() {
     );
     expect!["SELECT `a`,`f`+0e0,`d`,`b`,`y`,`s`,`bin`,`e`+0,`ss`+0,`j`,`ts`,`n`,`a` FROM `src`.`t`"]
         .assert_eq(&text(copy.select(&Chunk::ALL, None, false)));
+    let written = |values: &[Option<&[u8]>]| {
+        let mut sql = copy.insert(Verb::Replace);
+        copy.row(values, &mut sql).map(|()| sql)
+    };
     let row: [Option<&[u8]>; 13] = [
         Some(b"-1"),
         Some(b"0.10000000149011612"),
@@ -128,13 +148,13 @@ fn rows_of_the_text_protocol_become_literals() {
         None,
         Some(b"-1"),
     ];
-    expect![[r"-1 | 0.10000000149011612 | 1.50 | 511 | 0000 | 'a\'b' | x'610000' | 2 | 3 | '{}' | '2024-01-01 00:00:00.500' | NULL"]]
-        .assert_eq(&show(&copy.row(&row).expect("row")));
+    expect![[r#"REPLACE INTO `src`.`t` (`a`,`f`,`d`,`b`,`y`,`s`,`bin`,`e`,`ss`,`j`,`ts`,`n`) VALUES (-1,0.10000000149011612,1.50,511,0000,'a\'b',x'610000',2,3,'{}','2024-01-01 00:00:00.500',NULL)"#]]
+        .assert_eq(&text(written(&row).expect("row")));
     assert_eq!(copy.key_of(&row).expect("key"), Some(Bound::of_integer(-1)));
-    assert!(copy.row(&row[1..]).is_err());
+    assert!(written(&row[1..]).is_err());
     let mut injected = row;
     injected[0] = Some(b"1);DROP");
-    assert!(copy.row(&injected).is_err());
+    assert!(written(&injected).is_err());
 }
 
 #[test]
@@ -187,26 +207,6 @@ fn unsigned_and_byte_keys_have_their_own_order() {
 }
 
 proptest! {
-    #[test]
-    fn integer_chunks_hold_every_key_exactly_once(
-        min in -1000i128..1000, width in 0i128..2000, n_rows in 0u64..5000, n_bytes in 0u64..1 << 30, probe in -3000i128..4000,
-    ) {
-        let max = min + width;
-        let chunks = split_integers(Some((min, max)), Estimate { n_rows, n_bytes }, 1 << 20);
-        prop_assert_eq!(chunks.iter().filter(|chunk| holds(chunk, probe)).count(), 1);
-        // What exists is in closed chunks.
-        for key in [min, max] {
-            prop_assert!(chunks.iter().any(|chunk| holds(chunk, key) && chunk.upper.is_some()));
-        }
-    }
-
-    #[test]
-    fn extreme_integers_are_split(n_rows in 1u64.., n_bytes: u64) {
-        let (min, max) = (i128::from(i64::MIN), i128::from(u64::MAX));
-        let chunks = split_integers(Some((min, max)), Estimate { n_rows, n_bytes }, 1);
-        prop_assert_eq!(chunks.last().and_then(|chunk| chunk.lower.as_ref()).map(integer), Some(max));
-    }
-
     #[test]
     fn probed_chunks_hold_every_key_exactly_once(keys in proptest::collection::btree_set(-50i64..50, 0..40), n in 1u64..9) {
         let structure = table(BY_ID);
@@ -286,6 +286,75 @@ proptest! {
             }
             if let Some(key) = after.filter(|_| applies.new) {
                 prop_assert!(target.insert(key));
+            }
+        }
+        prop_assert_eq!(Some(&target), states.last());
+    }
+
+    /// Rule 11 of data-plane.md 4.1: a table with a second unique key whose values move, copied at several positions with REPLACE and
+    /// then replicated in safe mode until past the newest, ends as the source.
+    #[test]
+    fn moving_values_and_several_positions_equal_the_source_in_safe_mode(
+        draws in proptest::collection::vec((0i64..8, 0i64..8, 0u8..5), 1..60),
+        bounds in proptest::collection::btree_set(0i64..8, 0..3),
+        positions in proptest::collection::vec(0usize..60, 4),
+    ) {
+        type Rows = std::collections::BTreeMap<i64, i64>;
+        // (id, v) before and after, each unique in both columns.
+        let mut states = vec![Rows::new()];
+        let mut changes = Vec::new();
+        for (id, v, kind) in draws {
+            let mut rows = states.last().cloned().unwrap_or_default();
+            let is_free = |rows: &Rows, v: i64| rows.values().all(|other| *other != v);
+            let before = rows.get(&id).map(|v| (id, *v));
+            let after = match (before, kind) {
+                (None, _) => Some((id, v)),
+                (Some(_), 0) => None,
+                (Some(_), 1) => Some((v, before.map_or(0, |row| row.1))),
+                (Some(_), _) => Some((id, v)),
+            };
+            rows.remove(&id);
+            match after {
+                Some((id, v)) if rows.contains_key(&id) || !is_free(&rows, v) => continue,
+                Some((id, v)) => { rows.insert(id, v); }
+                None => {}
+            }
+            states.push(rows);
+            changes.push((before, after));
+        }
+        let replace = |rows: &mut Rows, (id, v): (i64, i64)| {
+            rows.retain(|_, other| *other != v);
+            rows.insert(id, v);
+        };
+        let chunks = super::from_bounds(bounds.iter().map(|bound| Bound::of_integer(i128::from(*bound))).collect());
+        let mut read: Vec<(usize, &Chunk)> =
+            chunks.iter().zip(&positions).map(|(chunk, at)| (*at.min(&changes.len()), chunk)).collect();
+        // Chunks are written in the order in which they were read.
+        read.sort_by_key(|(at, _)| *at);
+        let mut target = Rows::new();
+        for (at, chunk) in &read {
+            for row in states[*at].iter().filter(|(id, _)| holds(chunk, i128::from(**id))) {
+                replace(&mut target, (*row.0, *row.1));
+            }
+        }
+        let at = |chunk: &Chunk| read.iter().find(|(_, other)| *other == chunk).map_or(0, |(at, _)| *at);
+        let map = chunks.iter().map(|chunk| (chunk.upper.clone(), at(chunk))).collect();
+        let structure = table("CREATE TABLE t (id BIGINT PRIMARY KEY, v INT, UNIQUE (v))");
+        let test = SkipTest::new(&structure, false, map).expect("chunks");
+        for (index, (before, after)) in changes.iter().enumerate() {
+            let row = |row: &Option<(i64, i64)>| row.map(|(id, v)| [int(id), int(v)]);
+            let (old, new) = (row(before), row(after));
+            let applies = test
+                .applies(|read| index + 1 > *read, old.as_ref().map(|row| &row[..]), new.as_ref().map(|row| &row[..]))
+                .expect("row");
+            if let Some((id, _)) = before.filter(|_| applies.old) {
+                let was_there = target.remove(&id).is_some();
+                prop_assert!(was_there || applies.safe, "row {} is missing", id);
+            }
+            if let Some(row) = after.filter(|_| applies.new) {
+                let is_free = !target.contains_key(&row.0) && target.values().all(|v| *v != row.1);
+                prop_assert!(is_free || applies.safe, "{:?} collides", row);
+                replace(&mut target, row);
             }
         }
         prop_assert_eq!(Some(&target), states.last());
