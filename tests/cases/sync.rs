@@ -9,6 +9,16 @@ mod bench;
 mod ddl;
 #[path = "sync/dml.rs"]
 mod dml;
+#[path = "sync/failover.rs"]
+mod failover;
+#[path = "sync/hostile.rs"]
+mod hostile;
+#[path = "sync/keys.rs"]
+mod keys;
+#[path = "sync/large.rs"]
+mod large;
+#[path = "sync/middleman.rs"]
+mod middleman;
 #[path = "sync/resume.rs"]
 mod resume;
 #[path = "sync/rules.rs"]

@@ -26,7 +26,7 @@ pub use ddl::{DdlPiece, DdlSettings};
 pub use lane::{Lane, Statement};
 pub use outcome::LaneOutcome;
 pub use remove_meta::remove_meta;
-pub use row::newest_epoch;
+pub use row::{lanes_present, newest_epoch};
 pub use tables::ensure_meta_tables;
 pub use takeover::{TakeoverOptions, TakeoverReport, take_over};
 

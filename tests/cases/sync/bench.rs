@@ -34,6 +34,8 @@ pub(crate) struct Bench {
     pub(crate) syncer: String,
     /// Where the target is reached, when not at its own port.
     pub(crate) target_port: Option<u16>,
+    /// Where the source is reached, when not at its own port.
+    pub(crate) source_port: Option<u16>,
     pub(crate) start_time: Option<String>,
     epoch: AtomicU64,
 }
@@ -56,6 +58,7 @@ impl Bench {
             sections: String::new(),
             syncer: "worker-count: 4".to_owned(),
             target_port: None,
+            source_port: None,
             start_time: None,
             epoch: AtomicU64::new(0),
         };
@@ -75,7 +78,7 @@ impl Bench {
         let source_yaml = format!(
             "source-id: one\nenable-gtid: {}\nfrom: {{host: 127.0.0.1, port: {}, user: dm, password: dm}}\n",
             self.gtid,
-            self.source.port()
+            self.source_port.unwrap_or_else(|| self.source.port())
         );
         Assignment {
             epoch: Epoch(epoch),

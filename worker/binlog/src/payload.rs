@@ -3,7 +3,7 @@
 //! Unpacking is bounded: a small event cannot ask for more memory than the limit, and a payload is read as a stream, one
 //! inner event at a time.
 
-use std::io::Read;
+use std::io::{self, BufRead, Read};
 
 use crate::{Error, Limits, cursor::Cursor, frame::Header};
 
@@ -61,22 +61,51 @@ impl<'a> TransactionPayload<'a> {
 
     /// Reads the inner events one by one, in order.
     pub fn events(&self, limits: Limits) -> Result<InnerEvents<'a>, Error> {
-        let source = match self.compression {
-            Compression::None => Source::Plain(self.data),
-            Compression::Zstd => {
-                let decoder = zstd::stream::read::Decoder::with_buffer(self.data);
-                Source::Zstd(Box::new(decoder.map_err(|source| Error::Decompress { what: PAYLOAD, source })?))
-            }
-        };
-        Ok(InnerEvents { source, raw: Vec::new(), limit: limits.unpacked_bytes })
+        InnerEvents::new(self.compression, Packed::Borrowed(self.data), limits)
+    }
+
+    /// As [`events`](Self::events), with a copy of the packed bytes: the event itself may go.
+    pub fn detach(&self, limits: Limits) -> Result<InnerEvents<'static>, Error> {
+        InnerEvents::new(self.compression, Packed::Owned(io::Cursor::new(self.data.to_vec())), limits)
     }
 }
 
 const PAYLOAD: &str = "a transaction payload";
 
 enum Source<'a> {
-    Plain(&'a [u8]),
-    Zstd(Box<zstd::stream::read::Decoder<'static, &'a [u8]>>),
+    Plain(Packed<'a>),
+    Zstd(Box<zstd::stream::read::Decoder<'static, Packed<'a>>>),
+}
+
+/// The bytes as sent.
+enum Packed<'a> {
+    Borrowed(&'a [u8]),
+    Owned(io::Cursor<Vec<u8>>),
+}
+
+impl Read for Packed<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Borrowed(bytes) => bytes.read(buffer),
+            Self::Owned(bytes) => bytes.read(buffer),
+        }
+    }
+}
+
+impl BufRead for Packed<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        match self {
+            Self::Borrowed(bytes) => bytes.fill_buf(),
+            Self::Owned(bytes) => bytes.fill_buf(),
+        }
+    }
+
+    fn consume(&mut self, n: usize) {
+        match self {
+            Self::Borrowed(bytes) => bytes.consume(n),
+            Self::Owned(bytes) => bytes.consume(n),
+        }
+    }
 }
 
 /// The raw inner events; each is to be given to [`crate::Decoder::decode_inner`].
@@ -86,7 +115,24 @@ pub struct InnerEvents<'a> {
     limit: u64,
 }
 
-impl InnerEvents<'_> {
+impl std::fmt::Debug for InnerEvents<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("InnerEvents").finish_non_exhaustive()
+    }
+}
+
+impl<'a> InnerEvents<'a> {
+    fn new(compression: Compression, packed: Packed<'a>, limits: Limits) -> Result<Self, Error> {
+        let source = match compression {
+            Compression::None => Source::Plain(packed),
+            Compression::Zstd => {
+                let decoder = zstd::stream::read::Decoder::with_buffer(packed);
+                Source::Zstd(Box::new(decoder.map_err(|source| Error::Decompress { what: PAYLOAD, source })?))
+            }
+        };
+        Ok(Self { source, raw: Vec::new(), limit: limits.unpacked_bytes })
+    }
+
     /// The next event's bytes (header and body), or `None` behind the last one. The bytes are good until the next call.
     pub fn next_raw(&mut self) -> Result<Option<&[u8]>, Error> {
         self.raw.clear();
@@ -109,7 +155,7 @@ impl InnerEvents<'_> {
     /// Appends up to `n` bytes; memory grows with what is really there, not with what a header claims.
     fn fill(&mut self, n: u64) -> Result<u64, Error> {
         let result = match &mut self.source {
-            Source::Plain(data) => data.take(n).read_to_end(&mut self.raw),
+            Source::Plain(data) => data.by_ref().take(n).read_to_end(&mut self.raw),
             Source::Zstd(decoder) => decoder.take(n).read_to_end(&mut self.raw),
         };
         result.map(|n| n as u64).map_err(|source| Error::Decompress { what: PAYLOAD, source })

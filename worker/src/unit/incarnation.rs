@@ -3,18 +3,18 @@
 //! An incarnation is what a unit's memory of the target is worth: it begins with a takeover and ends with the first sign
 //! that the target's history is not what we remember.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use dm_config::{SubtaskConfig, subtask::Rules};
 use dm_fence::{LaneRow, Slicing};
 use dm_model::{Flavor, error::Coded, error::Report, error::Retry};
 use dm_mysql::{
     Connector, Purpose, ServerFacts, facts,
-    fence::{FenceTarget, TakeoverOptions, TakeoverReport, take_over},
+    fence::{FenceTarget, TakeoverOptions, TakeoverReport, lanes_present, take_over},
 };
 use tracing::info;
 
-use super::{Context, Failure, Leave};
+use super::{Context, Failure, Leave, sync::history::missing_lane};
 
 /// What the units of one run stand on.
 #[derive(Debug)]
@@ -52,6 +52,7 @@ impl Incarnation {
             instance_uuid(),
             flavor,
         ));
+        check_lanes(&target).await?;
         let options = TakeoverOptions {
             n_lanes: n_lanes(config),
             slicing: Slicing::FIRST,
@@ -69,6 +70,34 @@ impl Incarnation {
             target,
             takeover,
         })
+    }
+}
+
+/// Before a takeover makes the rows that are missing: were some of them deleted?
+async fn check_lanes(target: &FenceTarget) -> Result<(), Leave> {
+    /// As patient with a target that is away as the takeover is.
+    const TRIES: u32 = 10;
+    let mut n_tries = 0;
+    let present = loop {
+        n_tries += 1;
+        let asked = async {
+            let mut conn = target.connector().for_purpose(Purpose::Check).connect().await?;
+            let present = lanes_present(&mut conn, target).await;
+            // a connection that does not close is the server's to end
+            let _ = conn.disconnect().await;
+            present
+        };
+        match asked.await {
+            Ok(present) => break present,
+            Err(error) if n_tries < TRIES && error.retry() == Retry::Backoff => {
+                tokio::time::sleep(Duration::from_millis(100) * n_tries).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    };
+    match missing_lane(&present) {
+        None => Ok(()),
+        Some(report) => Err(Failure::new(report).into()),
     }
 }
 

@@ -4,9 +4,12 @@
 //! [`lane`] executes transactions, [`structures`] answers what tables look like, [`driver`] is the one `select!` between
 //! them. No rule about rows, tables, DDL or positions is decided here.
 
+mod birth;
 mod config;
 mod driver;
+pub(in crate::unit) mod history;
 mod lane;
+mod meter;
 mod start;
 mod start_time;
 mod status;

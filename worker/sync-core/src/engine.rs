@@ -34,7 +34,10 @@ pub use self::{
     status::{Blocked, Counters, Lag, Status},
     stop::{Error, Span, Stop},
 };
-use self::{ddl::PendingDdl, events::Raw};
+use self::{
+    ddl::PendingDdl,
+    events::{Payload, Raw},
+};
 use crate::{
     catalog::Catalog,
     error_op::Operators,
@@ -44,7 +47,7 @@ use crate::{
     safe_mode::SafeMode,
     stream::Stream,
     structures::Structures,
-    unit::{Intake, Unit},
+    unit::{Intake, Slice, Unit},
     watermark::Watermark,
 };
 
@@ -75,6 +78,13 @@ struct Source {
     stream: Stream,
     intake: Intake,
     backlog: VecDeque<Raw>,
+    /// A compressed transaction that is being unpacked; its events come before the backlog's.
+    payload: Option<Payload>,
+    /// Units up to this one may have been cut from another server's stream.
+    elsewhere: UnitNumber,
+    /// The stream comes from another server, which may have another order: nothing of it is read before a lane row says
+    /// that everything read until now is committed, so that no window ever holds numbers of two orders.
+    is_settling: bool,
     blocked_on: Option<Blocked>,
     last_ts: Option<UnixMillis>,
     /// A table map could not be read, of a table that is not replicated.
@@ -129,8 +139,14 @@ impl Engine {
                 decoder: Decoder::new(config.flavor),
                 tables: Tables::new(),
                 stream: Stream::new(resume.location.clone(), uuid.clone()),
-                intake: Intake::new(resume.low, config.slicing.slice_rows),
+                intake: Intake::new(
+                    resume.low,
+                    Slice { n_rows: config.slicing.slice_rows, n_bytes: config.limits.slice_bytes },
+                ),
                 backlog: VecDeque::new(),
+                payload: None,
+                elsewhere: UnitNumber(0),
+                is_settling: false,
                 blocked_on: None,
                 last_ts: None,
                 has_unreadable_map: false,
@@ -219,7 +235,7 @@ impl Engine {
 
     /// False: feed no more events for now (they are kept if they come, without bound). Ask again after any other input.
     pub fn wants_events(&self) -> bool {
-        self.ending == Ending::Running && self.source.backlog.is_empty() && self.room().is_none()
+        self.ending == Ending::Running && !self.source.has_more() && self.room().is_none()
     }
 
     /// Where to open the source's stream, at first and after every broken connection: the end of the last complete
@@ -278,25 +294,29 @@ impl Engine {
 
     /// Why no event may be read, as far as space goes.
     fn room(&self) -> Option<Blocked> {
+        if self.source.is_settling {
+            return Some(Blocked::Window);
+        }
         let limit = self.pipeline.watermark.low().0 + dm_fence::Window::SPAN - Self::UNITS_PER_EVENT;
         if self.source.intake.current().0 >= limit {
             return Some(Blocked::Window);
         }
-        (self.pipeline.n_bytes >= self.config.limits.memory_bytes).then_some(Blocked::Memory)
+        // With nothing in flight nothing would make room: the unit that is being read goes on to its end.
+        let in_flight = self.pipeline.n_bytes;
+        let is_full = in_flight > 0 && in_flight + self.source.intake.n_bytes() >= self.config.limits.memory_bytes;
+        is_full.then_some(Blocked::Memory)
     }
 
     fn drain(&mut self) {
         if self.ending == Ending::Running {
             self.ending = Ending::Draining;
-            self.source.backlog.clear();
-            self.source.blocked_on = None;
+            self.source.forget();
         }
     }
 
     /// A data error: nothing more is read, and the run ends when what was read before is committed.
     fn stop_reading(&mut self, stop: Stop) {
-        self.source.backlog.clear();
-        self.source.blocked_on = None;
+        self.source.forget();
         self.ending = Ending::Stopping(Box::new(stop));
     }
 
@@ -306,11 +326,7 @@ impl Engine {
             Ending::Running | Ending::Ended => return Ok(()),
             Ending::Draining | Ending::Stopping(_) => {}
         }
-        let is_settled = self.pipeline.graph.is_empty()
-            && self.lanes.is_idle()
-            && !self.lanes.is_behind(&self.pipeline.watermark)
-            && !self.structures.has_unsaved();
-        if !is_settled {
+        if !self.is_settled() {
             return Ok(());
         }
         match &self.ending {
@@ -325,6 +341,14 @@ impl Engine {
         }
     }
 
+    /// True when all that was read is committed and a lane row says so.
+    fn is_settled(&self) -> bool {
+        self.pipeline.graph.is_empty()
+            && self.lanes.is_idle()
+            && !self.lanes.is_behind(&self.pipeline.watermark)
+            && !self.structures.has_unsaved()
+    }
+
     /// True when the unit that is being read is in the target already, or was read before.
     fn is_known(&self, unit: UnitNumber) -> bool {
         unit <= self.pipeline.watermark.last() || self.resume.done.contains(unit)
@@ -335,11 +359,27 @@ impl Engine {
     }
 }
 
+impl Source {
+    /// True while events that came are still to be read.
+    fn has_more(&self) -> bool {
+        !self.backlog.is_empty() || self.payload.is_some()
+    }
+
+    /// Drops what came and was not read.
+    fn forget(&mut self) {
+        self.backlog.clear();
+        self.payload = None;
+        self.blocked_on = None;
+    }
+}
+
 /// Made-up events and those of the file itself have no time of the data.
 fn note_time(source: &mut Source, header: &Header) {
     source.last_ts = crate::stream::source_time(header).or(source.last_ts);
 }
 
+#[cfg(test)]
+mod large;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]

@@ -26,6 +26,16 @@ pub async fn newest_epoch(conn: &mut Conn, target: &FenceTarget) -> Result<Optio
     }
 }
 
+/// Lanes that have a row, ascending; empty when there are none, or no table.
+pub async fn lanes_present(conn: &mut Conn, target: &FenceTarget) -> Result<Vec<u16>> {
+    let sql = format!("SELECT lane FROM {} WHERE {} ORDER BY lane", target.table(tables::LANE), target.condition());
+    match conn.query(sql).await {
+        Ok(lanes) => Ok(lanes),
+        Err(error) if crate::schema::is_absent(&error) => Ok(Vec::new()),
+        Err(source) => Err(crate::Error::Query { doing: "read which lanes there are", source }),
+    }
+}
+
 /// All rows of the subtask in ascending order, as they are; `None` as `lane` reads all.
 pub(crate) async fn read(
     conn: &mut Conn,

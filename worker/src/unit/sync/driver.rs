@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use dm_fence::LaneRow;
 use dm_model::{
-    Location,
+    GtidSet, Location,
     error::{Report, Retry},
 };
 use dm_mysql::{Connector, Purpose, fence::Lane};
@@ -20,17 +20,17 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{
-    config,
+    config, history,
     lane::{FromLane, Job, LaneEnd, LaneTask, Shared, What},
+    meter::Meter,
     start::Begin,
-    status::{self, Rates},
+    status::{self, Totals},
     stream::{self, FromSource},
     structures::{self, Side},
-    watch as source_watch,
+    watch::{self as source_watch, SourceEnd},
 };
 use crate::{
     assignment::Assignment,
-    status::UnitView,
     unit::{Failure, Leave, Stop, UnitEnd, incarnation::Incarnation},
 };
 
@@ -44,8 +44,12 @@ const TICK: Duration = Duration::from_millis(250);
 /// Pauses before the source's stream is opened again after it broke.
 const REOPEN_FIRST: Duration = Duration::from_millis(100);
 const REOPEN_LONGEST: Duration = Duration::from_secs(3);
-/// How often in a row the stream may break without one event before the unit gives up for the supervisor's backoff.
+/// How often in a row the stream may break at one place before the unit gives up for the supervisor's backoff.
 const REOPEN_TRIES: u32 = 20;
+/// How often a source is asked that lacks transactions, as a replica does that is still catching up.
+const MISSING_TRIES: u32 = 4;
+/// A stream that lived so long was not broken by what is at its place.
+const STEADY: Duration = Duration::from_secs(60);
 
 /// What the loop reacts to.
 enum Turn {
@@ -76,9 +80,15 @@ pub(super) struct Driver {
     /// When to open the source's stream again. A moment and not a span: the loop turns more often than the pause is long.
     reopen_at: Option<Instant>,
     n_broken: u32,
-    source_end: watch::Receiver<Location>,
+    /// Where the stream stood when it broke last, and when it was opened last.
+    broken_at: Location,
+    opened_at: Instant,
+    /// GTIDs of what was in the target above the watermark when this run began.
+    above: Vec<GtidSet>,
+    source_end: watch::Receiver<SourceEnd>,
     wish: watch::Receiver<Assignment>,
-    rates: Rates,
+    totals: Totals,
+    meter: Meter,
     ending: bool,
     drained: bool,
 }
@@ -86,6 +96,7 @@ pub(super) struct Driver {
 impl Driver {
     pub(super) async fn new(incarnation: Incarnation, begin: Begin) -> Result<Self, Leave> {
         let tasks = Tasks::new();
+        let above = begin.resume.done_gtid.clone();
         let engine = Engine::new(
             config::engine(&incarnation, begin.merges)?,
             dm_sync_core::engine::Start {
@@ -111,7 +122,7 @@ impl Driver {
         let (answers, structure_answers) = mpsc::channel(ANSWER_QUEUE);
         let target = Connector::new(&incarnation.config.target, Purpose::Check);
         tasks.spawn("structures", structures::serve(incarnation.source.clone(), target, asked, answers));
-        let (end_tx, source_end) = watch::channel(Location::default());
+        let (end_tx, source_end) = watch::channel(SourceEnd::default());
         tasks.spawn(
             "source-end",
             source_watch::follow(incarnation.source.clone(), incarnation.source_facts.clone(), end_tx),
@@ -129,8 +140,12 @@ impl Driver {
             events: None,
             reopen_at: Some(Instant::now()),
             n_broken: 0,
+            broken_at: Location::default(),
+            opened_at: Instant::now(),
+            above,
             source_end,
-            rates: Rates::new(clock::monotonic_ms()),
+            totals: Totals::new(clock::monotonic_ms()),
+            meter: Meter::new(Arc::clone(incarnation.context.cell.metrics())),
             ending: false,
             drained: false,
             incarnation,
@@ -168,7 +183,11 @@ impl Driver {
                 }
                 Turn::Reopen => self.open_stream(),
                 Turn::Source(from) => self.on_source(from)?,
-                Turn::SourceGone => self.reopen_later(),
+                Turn::SourceGone => self.on_broken(stream::failed(
+                    "the reader of the source's stream ended without a word",
+                    "an event's frame may be damaged; see the log".to_owned(),
+                    Retry::Backoff,
+                ))?,
             }
             self.execute()?;
             if self.drained {
@@ -217,6 +236,7 @@ impl Driver {
 
     fn on_lane(&mut self, from: FromLane) -> Result<(), Leave> {
         let lane = from.lane;
+        self.meter.answered(lane, &from.what);
         match from.what {
             What::Opened => self.feed(Input::LaneOpened { lane }),
             What::Committed(batch) => {
@@ -231,6 +251,7 @@ impl Driver {
     }
 
     fn on_structure(&mut self, answer: structures::Answer) -> Result<(), Leave> {
+        self.meter.told();
         let structure = answer.structure.map_err(Failure::new)?;
         let table = answer.table;
         self.feed(match answer.side {
@@ -250,20 +271,33 @@ impl Driver {
                 crate::fail_point::pass("stream");
                 self.feed(Input::StreamStarted { location, server_uuid })
             }
-            FromSource::Event(raw) => {
-                self.n_broken = 0;
-                self.feed(Input::RawEvent(raw))
+            FromSource::Event(raw, permit) => {
+                drop(permit);
+                let since = self.meter.event(raw.len());
+                let fed = self.feed(Input::RawEvent(raw));
+                self.meter.handled(since, *self.engine.counters());
+                fed
             }
-            FromSource::Ended(report) => {
-                self.n_broken += 1;
-                if report.retry == Retry::Never || self.n_broken > REOPEN_TRIES {
-                    return Err(Failure::new(self.with_location(report)).into());
-                }
-                warn!(error = %report, n_broken = self.n_broken, "the source's stream broke");
-                self.reopen_later();
-                Ok(())
-            }
+            FromSource::Ended(report) => self.on_broken(report),
         }
+    }
+
+    /// The stream is opened again, unless it broke too often at one place: then a person or the supervisor's backoff has to
+    /// help. Events alone are no progress, each new stream begins with some.
+    fn on_broken(&mut self, report: Report) -> Result<(), Leave> {
+        let at = self.engine.stream_location();
+        if *at != self.broken_at || self.opened_at.elapsed() > STEADY {
+            self.n_broken = 0;
+        }
+        self.broken_at.clone_from(at);
+        self.n_broken += 1;
+        let n_tries = if report.code == history::MISSING.number { MISSING_TRIES } else { REOPEN_TRIES };
+        if report.retry == Retry::Never || self.n_broken > n_tries {
+            return Err(Failure::new(self.with_location(report)).into());
+        }
+        warn!(error = %report, n_broken = self.n_broken, "the source's stream broke");
+        self.reopen_later();
+        Ok(())
     }
 
     fn with_location(&self, mut report: Report) -> Report {
@@ -279,6 +313,7 @@ impl Driver {
 
     fn open_stream(&mut self) {
         self.reopen_at = None;
+        self.opened_at = Instant::now();
         let (events_tx, events) = mpsc::channel(EVENT_QUEUE);
         let request = stream::Request {
             source: self.incarnation.source.clone(),
@@ -293,6 +328,7 @@ impl Driver {
                 self.incarnation.context.cluster_id.as_str(),
                 &self.incarnation.context.id,
             ),
+            above: self.above.clone(),
         };
         self.tasks.spawn("binlog", stream::read(request, events_tx));
         self.events = Some(events);
@@ -301,6 +337,9 @@ impl Driver {
     /// Executes everything the engine asks for.
     fn execute(&mut self) -> Result<(), Leave> {
         while let Some(command) = self.engine.poll() {
+            if matches!(command, Command::ReadSource { .. } | Command::ReadTarget { .. }) {
+                self.meter.asked();
+            }
             match command {
                 Command::OpenLane { lane } => self.open_lane(lane),
                 Command::Run { lane, batch } => self.give(lane, Job::Run(batch)),
@@ -338,6 +377,7 @@ impl Driver {
             warn!(lane, "the engine gave work to a lane that is not open");
             return;
         };
+        self.meter.given(lane, &job);
         // a lane that has ended has said why, and that ends the run
         if jobs.try_send(job).is_err() {
             info!(lane, "a lane takes no more work");
@@ -348,13 +388,11 @@ impl Driver {
     fn show(&mut self) {
         let status = self.engine.status();
         let source = self.source_end.borrow().clone();
-        let view = status::view(&status, &source, clock::wall(), clock::monotonic_ms(), &mut self.rates);
-        let progress = status::progress(&status);
-        let used = config::used_up(&self.wish.borrow().operators, &progress.location.position);
-        self.incarnation.context.cell.update(|cell| {
-            cell.unit_view = UnitView::Sync(view);
-            cell.progress = progress;
-            cell.consumed_operators = used;
+        let used = config::used_up(&self.wish.borrow().operators, &status.reached.location.position);
+        let (now, monotonic_ms, totals) = (clock::wall(), clock::monotonic_ms(), &mut self.totals);
+        self.incarnation.context.cell.update(|view| {
+            status::show(view, &status, &source, now, monotonic_ms, totals, self.meter.metrics());
+            view.consumed_operators = used;
         });
     }
 

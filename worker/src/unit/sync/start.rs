@@ -2,6 +2,8 @@
 //! `meta`, the source's current end. A first location is written to the lane rows before anything is read, so that a successor
 //! begins at the same place.
 
+use std::collections::BTreeMap;
+
 use dm_fence::{LaneRow, Progress, Resume, UnitNumber, resume};
 use dm_model::{
     BinlogPosition, GtidSet, Location, TableName,
@@ -16,7 +18,7 @@ use dm_sync_core::{batch::StoredStructure, chunk::skip::SkipTest, engine::Merges
 use mysql_async::{Conn, prelude::Queryable};
 use tracing::{info, warn};
 
-use super::{config, start_time, structures};
+use super::{birth, config, history, start_time, structures};
 use crate::unit::{Failure, Leave, UnitEnd, incarnation::Incarnation, snapshot::Handover};
 
 /// The pseudo table (with an empty schema) in `dm_table_structure` that remembers which `--start-time` was used: a crash
@@ -63,8 +65,12 @@ pub(super) async fn find(incarnation: &Incarnation, handover: Option<Handover>) 
     let target = &incarnation.target;
     let mut conn = target.connector().for_purpose(Purpose::Check).connect().await?;
     let structures = structures::load(&mut conn, target).await?;
-    let used_start_time = used_start_time(&mut conn, target).await?;
+    let markers = markers(&mut conn, target).await?;
     let _ = conn.disconnect().await;
+    if incarnation.takeover.taken.resume.location.is_empty() && !structures.is_empty() {
+        return Err(Failure::new(history::no_lanes()).into());
+    }
+    let used_start_time = markers.get(START_TIME_MARKER).cloned();
 
     let first = choose(incarnation, handover.as_ref(), used_start_time.as_deref()).await?;
     let mut rows = incarnation.takeover.taken.rows.clone();
@@ -72,6 +78,14 @@ pub(super) async fn find(incarnation: &Incarnation, handover: Option<Handover>) 
     let mut resume = resume(&rows).unwrap_or_else(|| incarnation.takeover.taken.resume.clone());
     if !incarnation.config.enable_gtid {
         resume.location.gtid = None;
+    }
+    let is_as_stored = rows.iter().zip(&incarnation.takeover.taken.rows).all(|(now, then)| now.seq == then.seq);
+    let stored = markers.get(birth::MARKER).filter(|_| is_as_stored);
+    if let Some(text) = birth::check(incarnation, &resume, stored.map(String::as_str)).await?
+        && let Some(row) = rows.first_mut()
+    {
+        let progress = unchanged(row);
+        write(incarnation, row, progress, &[marker(target, birth::MARKER, &text)]).await?;
     }
     if crate::fail_point::is_mutant(crate::fail_point::Mutant::ResumeWithoutWindows) {
         forget_windows(&mut rows, &mut resume);
@@ -145,17 +159,15 @@ async fn gtid_at(incarnation: &Incarnation, position: &BinlogPosition) -> Result
     Ok(GtidSet::parse(incarnation.flavor, &text).ok().filter(|set| !set.is_empty()))
 }
 
-async fn used_start_time(conn: &mut Conn, target: &FenceTarget) -> Result<Option<String>, Failure> {
+/// What is kept among the structures under names without a schema.
+async fn markers(conn: &mut Conn, target: &FenceTarget) -> Result<BTreeMap<String, String>, Failure> {
     let rows = structure::load(conn, target).await?;
-    Ok(rows
-        .into_iter()
-        .find(|row| row.table.schema.is_empty() && row.table.table == START_TIME_MARKER)
-        .map(|row| row.create_sql)
-        .filter(|text| !text.is_empty()))
+    let kept = rows.into_iter().filter(|row| row.table.schema.is_empty() && !row.create_sql.is_empty());
+    Ok(kept.map(|row| (row.table.table, row.create_sql)).collect())
 }
 
-fn marker(target: &FenceTarget, text: &str) -> Statement {
-    let table = TableName::new("", START_TIME_MARKER);
+fn marker(target: &FenceTarget, name: &str, text: &str) -> Statement {
+    let table = TableName::new("", name);
     structure::put(target, &structure::StructureRow { table, from_unit: UnitNumber(0), create_sql: text.to_owned() })
 }
 
@@ -167,7 +179,7 @@ async fn persist(incarnation: &Incarnation, rows: &mut [LaneRow], first: First, 
             // used and forgotten by the leader: the same text may be asked for again later
             if has_marker && wanted_time.is_none() {
                 if let Some(row) = rows.first_mut() {
-                    let statements = [marker(&incarnation.target, "")];
+                    let statements = [marker(&incarnation.target, START_TIME_MARKER, "")];
                     let progress = unchanged(row);
                     write(incarnation, row, progress, &statements).await?;
                 }
@@ -187,7 +199,7 @@ async fn persist(incarnation: &Incarnation, rows: &mut [LaneRow], first: First, 
             for (idx, row) in rows.iter_mut().enumerate() {
                 let statements: Vec<Statement> = match wanted_time {
                     // with the first row: from here on a repetition would apply changes twice
-                    Some(text) if idx == 0 => vec![marker(&incarnation.target, text)],
+                    Some(text) if idx == 0 => vec![marker(&incarnation.target, START_TIME_MARKER, text)],
                     Some(_) | None => Vec::new(),
                 };
                 let progress = Progress {

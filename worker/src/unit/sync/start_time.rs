@@ -80,6 +80,7 @@ fn open(incarnation: &Incarnation, file: &str) -> mpsc::Receiver<FromSource> {
         by_gtid: false,
         server_id: stream::server_id(&incarnation.context.id, &incarnation.source_facts),
         replica_uuid: stream::replica_uuid(incarnation.context.cluster_id.as_str(), &incarnation.context.id),
+        above: Vec::new(),
     };
     // ends when the receiver is dropped
     drop(tokio::spawn(stream::read(request, events_tx)));
@@ -96,7 +97,7 @@ async fn next(events: &mut mpsc::Receiver<FromSource>) -> Result<Next, Leave> {
     loop {
         match timeout(IDLE_LIMIT, events.recv()).await {
             Ok(Some(FromSource::Started { .. })) => {}
-            Ok(Some(FromSource::Event(raw))) => return Ok(Next::Event(raw)),
+            Ok(Some(FromSource::Event(raw, _))) => return Ok(Next::Event(raw)),
             Ok(Some(FromSource::Ended(report))) => return Err(Failure::new(report).into()),
             Ok(None) | Err(_) => return Ok(Next::End),
         }
@@ -108,7 +109,7 @@ fn undecodable(error: dm_binlog::Error) -> Leave {
 }
 
 /// The time of a file's first event that stands in the file.
-async fn first_time(incarnation: &Incarnation, file: &str) -> Result<UnixMillis, Leave> {
+pub(super) async fn first_time(incarnation: &Incarnation, file: &str) -> Result<UnixMillis, Leave> {
     let mut events = open(incarnation, file);
     let mut decoder = Decoder::new(incarnation.flavor);
     while let Next::Event(raw) = next(&mut events).await? {

@@ -3,7 +3,7 @@
 //! The library is the transport only: bodies are decoded by the engine. A broken stream is reopened by the driver where the
 //! engine says; one that fails to open for a reason a person must mend (binlogs purged, no right) ends the unit.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use dm_binlog::{EventType, Header, frame};
 use dm_model::{
@@ -16,14 +16,21 @@ use futures::StreamExt;
 use mysql_async::{
     BinlogStream, BinlogStreamRequest, Conn, GnoInterval, Sid, binlog::events::Event, prelude::Queryable,
 };
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    time::timeout,
+};
 use tracing::info;
+
+use super::history;
 
 /// The source sends a heartbeat when nothing happens for so long.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 /// Silence after which the source counts as gone.
 const SILENCE: Duration = Duration::from_secs(15);
 const OPEN_LIMIT: Duration = Duration::from_secs(30);
+/// Events read from the source and not yet taken by the engine hold at most so many bytes; a larger one stands alone.
+const QUEUE_BYTES: u32 = 8 << 20;
 /// DM's range of replica server ids.
 const FIRST_SERVER_ID: u32 = 429_496_729;
 const N_SERVER_IDS: u64 = 100_000;
@@ -49,7 +56,8 @@ pub(super) enum FromSource {
         location: Location,
         server_uuid: String,
     },
-    Event(Vec<u8>),
+    /// With its share of [`QUEUE_BYTES`], given back when dropped.
+    Event(Vec<u8>, OwnedSemaphorePermit),
     /// The stream is over; nothing comes any more.
     Ended(Report),
 }
@@ -64,6 +72,8 @@ pub(super) struct Request {
     pub(super) by_gtid: bool,
     pub(super) server_id: u32,
     pub(super) replica_uuid: String,
+    /// GTIDs of what is in the target above `location`: the source must have them too.
+    pub(super) above: Vec<GtidSet>,
 }
 
 /// Every owner of a subtask presents itself under the same id, so that the source drops a former owner's stream.
@@ -109,6 +119,7 @@ pub(super) async fn read(request: Request, events: mpsc::Sender<FromSource>) {
 /// Passes events on. `None`: the driver is gone.
 async fn forward(mut stream: BinlogStream, events: &mpsc::Sender<FromSource>) -> Option<Report> {
     let mut inside_payload = false;
+    let room = Arc::new(Semaphore::new(QUEUE_BYTES as usize));
     let ended = loop {
         let next = tokio::select! {
             biased;
@@ -136,7 +147,17 @@ async fn forward(mut stream: BinlogStream, events: &mpsc::Sender<FromSource>) ->
             continue;
         }
         inside_payload = kind == TRANSACTION_PAYLOAD;
-        if events.send(FromSource::Event(raw(&event))).await.is_err() {
+        let raw = raw(&event);
+        drop(event);
+        let share = u32::try_from(raw.len()).unwrap_or(QUEUE_BYTES).min(QUEUE_BYTES);
+        let permit = tokio::select! {
+            biased;
+            () = events.closed() => return None,
+            permit = Arc::clone(&room).acquire_many_owned(share) => permit,
+        };
+        // the semaphore is never closed
+        let Ok(permit) = permit else { return None };
+        if events.send(FromSource::Event(raw, permit)).await.is_err() {
             return None;
         }
     };
@@ -175,6 +196,10 @@ async fn open(request: &Request) -> Result<(BinlogStream, String), Report> {
     let found = facts(&mut conn).await.map_err(of_ours)?;
     prepare(&mut conn, request, &found).await.map_err(|error| of_library(&error))?;
     let by_gtid = request.by_gtid && request.location.gtid.is_some();
+    if by_gtid {
+        let known: Vec<GtidSet> = request.location.gtid.iter().chain(&request.above).cloned().collect();
+        history::check(&mut conn, &found, &known).await?;
+    }
     info!(location = %request.location, by_gtid, server_id = request.server_id, server = %found.server_uuid, "opening the binlog stream");
     let file = request.location.position.file.clone();
     let mut wanted = BinlogStreamRequest::new(request.server_id);
@@ -236,11 +261,11 @@ fn sids(set: &mysql::Set) -> Result<Vec<Sid<'static>>, Report> {
         .collect()
 }
 
-fn failed(message: &str, cause: String, retry: Retry) -> Report {
+pub(super) fn failed(message: &str, cause: String, retry: Retry) -> Report {
     Report::new(GET_EVENT, retry, message).with_cause(cause)
 }
 
-fn of_library(error: &mysql_async::Error) -> Report {
+pub(super) fn of_library(error: &mysql_async::Error) -> Report {
     let text = error.to_string();
     let retry = retry(error_number::number(error), &text).unwrap_or_else(|| error_number::retry(error));
     failed("get binlog event", text, retry)

@@ -22,7 +22,6 @@ use mysql_async::Conn;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 
-use super::start::START_TIME_MARKER;
 use crate::unit::Failure;
 
 /// How often a question is asked again after a lost connection.
@@ -121,7 +120,8 @@ fn parse(table: &TableName, text: &str) -> Result<Table, Report> {
 pub(super) async fn load(conn: &mut Conn, target: &FenceTarget) -> Result<Vec<StoredStructure>, Failure> {
     let rows = structure::load(conn, target).await?;
     rows.into_iter()
-        .filter(|row| !row.table.schema.is_empty() || row.table.table != START_TIME_MARKER)
+        // what is kept for other purposes has no schema
+        .filter(|row| !row.table.schema.is_empty())
         .map(|row| {
             let structure = match row.create_sql.as_str() {
                 "" => None,

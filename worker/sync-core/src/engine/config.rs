@@ -48,12 +48,22 @@ pub struct Limits {
     pub batch_bytes: usize,
     /// `worker-count`: at most so many lanes.
     pub n_lanes: u16,
-    /// Rendered rows that may wait or be on their way before the stream is held back.
+    /// Rendered rows that may wait or be on their way before the stream is held back. The unit that is being read may go
+    /// beyond it when nothing else is in flight. A lane holds its rows once more, as statements.
     pub memory_bytes: usize,
+    /// A source transaction is also cut after so many bytes of row images ([`Limits::SLICE_BYTES`] but in tests).
+    pub slice_bytes: u64,
     /// A lane row is brought up to date when it is behind for so long.
     pub idle_progress_ms: i64,
     /// `Report` at most so often.
     pub report_ms: i64,
+}
+
+impl Limits {
+    /// Part of how a stream is numbered, together with [`Slicing`]: another value needs empty windows. A transaction up to
+    /// this size reaches the target as a whole; it also bounds what one unit takes of the worker's memory and of the
+    /// target's (TiDB takes 100 MB in a transaction).
+    pub const SLICE_BYTES: u64 = 32 << 20;
 }
 
 impl Default for Limits {
@@ -62,7 +72,8 @@ impl Default for Limits {
             batch_rows: 100,
             batch_bytes: 8 << 20,
             n_lanes: 16,
-            memory_bytes: 256 << 20,
+            memory_bytes: 64 << 20,
+            slice_bytes: Self::SLICE_BYTES,
             idle_progress_ms: 5_000,
             report_ms: 1_000,
         }

@@ -52,7 +52,7 @@ impl Engine {
         instead: Option<&Instead>,
         src_ts: Option<UnixMillis>,
     ) -> Result<Flow, Stop> {
-        if self.source.stream.is_open() && self.source.intake.n_raw_rows() > 0 {
+        if self.source.stream.is_open() && self.source.intake.has_rows() {
             self.cut_slice(src_ts)?;
         }
         let unit = self.source.intake.current();

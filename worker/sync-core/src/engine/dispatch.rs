@@ -161,10 +161,11 @@ impl Engine {
     fn keep_rows_up_to_date(&mut self, now: UnixMillis) {
         let last = *self.clock.progress_at.get_or_insert(now);
         let is_ending = match self.ending {
-            Ending::Running => false,
-            Ending::Draining | Ending::Stopping(_) => self.pipeline.graph.is_empty() && self.lanes.is_idle(),
+            Ending::Running => self.source.is_settling,
+            Ending::Draining | Ending::Stopping(_) => true,
             Ending::Ended => return,
         };
+        let is_ending = is_ending && self.pipeline.graph.is_empty() && self.lanes.is_idle();
         let is_due = now.0 - last.0 >= self.config.limits.idle_progress_ms;
         if !is_ending && !is_due && self.lanes.has_row() {
             return;

@@ -3,7 +3,7 @@
 //! An event that has to wait stays at the front of the backlog and is decoded again later; nothing of it has taken
 //! effect by then. Every kind of event is listed: what is not known stops the run.
 
-use dm_binlog::{Body, Decoder, Event, Header, event::MariaDbGtid};
+use dm_binlog::{Body, Decoder, Event, Header, event::MariaDbGtid, payload::InnerEvents};
 use dm_model::{GtidSet, Location, gtid::Gtid};
 
 use super::{Blocked, Ending, Engine, Error, Stop};
@@ -17,10 +17,20 @@ pub(super) enum Raw {
     Inner(Vec<u8>, Header),
 }
 
+/// A compressed transaction on its way to its events.
+#[derive(Debug)]
+pub(super) struct Payload {
+    events: InnerEvents<'static>,
+    /// Of the event around it.
+    header: Header,
+}
+
 /// Whether an event is dealt with.
 #[derive(Debug)]
 pub(super) enum Flow {
     Done,
+    /// Its inner events come next.
+    Unpack(Box<Payload>),
     /// Again, when this is over.
     Wait(Blocked),
 }
@@ -30,6 +40,8 @@ impl Engine {
     pub(super) fn stream_started(&mut self, location: &Location, server_uuid: String) -> Result<(), Stop> {
         let known = self.source.stream.server_uuid();
         if !known.is_empty() && known != server_uuid {
+            self.source.is_settling = true;
+            self.source.elsewhere = self.resume.done.last().unwrap_or_default().max(self.pipeline.watermark.last());
             let several_domains = match &location.gtid {
                 None => {
                     return Err(Stop::nowhere(dm_model::error::Report::of(
@@ -48,8 +60,7 @@ impl Engine {
         self.lanes.set_server(&server_uuid);
         self.source.decoder = Decoder::new(self.config.flavor);
         self.source.tables.clear();
-        self.source.backlog.clear();
-        self.source.blocked_on = None;
+        self.source.forget();
         self.source.intake.rewind();
         self.source.stream.restart(server_uuid);
         Ok(())
@@ -62,6 +73,7 @@ impl Engine {
                 return;
             }
             self.source.blocked_on = None;
+            self.source.is_settling &= !self.is_settled();
             if self.is_stuck_in_transaction() {
                 let error = Error::TooManySlices { n_units: dm_fence::Window::SPAN };
                 let stop = self.error(&error);
@@ -70,9 +82,14 @@ impl Engine {
             if self.room().is_some() {
                 return;
             }
-            let Some(raw) = self.source.backlog.pop_front() else { return };
+            let raw = match self.next_raw() {
+                Ok(Some(raw)) => raw,
+                Ok(None) => return,
+                Err(stop) => return self.stop_reading(stop),
+            };
             match self.event(&raw) {
                 Ok(Flow::Done) => {}
+                Ok(Flow::Unpack(payload)) => self.source.payload = Some(*payload),
                 Ok(Flow::Wait(blocked)) => {
                     self.source.backlog.push_front(raw);
                     self.source.stream.leave();
@@ -85,7 +102,7 @@ impl Engine {
 
     /// The window is full and nothing is in flight that could move it: one transaction fills it.
     fn is_stuck_in_transaction(&self) -> bool {
-        self.room() == Some(Blocked::Window) && self.pipeline.graph.is_empty()
+        self.room() == Some(Blocked::Window) && !self.source.is_settling && self.pipeline.graph.is_empty()
     }
 
     fn is_over(&self, blocked: &Blocked) -> bool {
@@ -113,7 +130,7 @@ impl Engine {
         }
         self.source.stream.enter(&event.header, moves);
         let flow = self.body(&event)?;
-        if let (Flow::Done, Raw::Outer(bytes)) = (&flow, raw) {
+        if let (Flow::Done | Flow::Unpack(_), Raw::Outer(bytes)) = (&flow, raw) {
             self.counters.n_events += 1;
             self.counters.n_bytes += bytes.len() as u64;
             super::note_time(&mut self.source, &event.header);
@@ -163,7 +180,9 @@ impl Engine {
             Body::Xid(_) => self.end_transaction(src_ts).map(|()| Flow::Done),
             Body::TableMap(map) => self.table_map(map).map(|()| Flow::Done),
             Body::Rows(rows) => self.rows(rows, src_ts),
-            Body::TransactionPayload(payload) => self.payload(payload, event.header).map(|()| Flow::Done),
+            Body::TransactionPayload(payload) => {
+                self.payload(payload, event.header).map(|payload| Flow::Unpack(Box::new(payload)))
+            }
             Body::XaPrepare(prepare) => {
                 if !prepare.one_phase && self.source.intake.has_changes() {
                     return Err(self.error(&Error::Xa));
@@ -198,18 +217,25 @@ impl Engine {
         Ok(())
     }
 
-    /// Puts the events of a compressed transaction in front of the backlog.
-    fn payload(&mut self, payload: &dm_binlog::payload::TransactionPayload<'_>, header: Header) -> Result<(), Stop> {
-        let decode = |cause| Error::Decode(cause);
-        let mut inner = payload.events(self.source.decoder.limits()).map_err(|cause| self.error(&decode(cause)))?;
-        let mut events = Vec::new();
-        while let Some(raw) = inner.next_raw().map_err(|cause| self.error(&decode(cause)))? {
-            events.push(Raw::Inner(raw.to_vec(), header));
+    /// The next event: one that had to wait, then those of an open payload, then what the stream sent.
+    fn next_raw(&mut self) -> Result<Option<Raw>, Stop> {
+        if let Some(Raw::Inner(..)) = self.source.backlog.front() {
+            return Ok(self.source.backlog.pop_front());
         }
-        for raw in events.into_iter().rev() {
-            self.source.backlog.push_front(raw);
+        if let Some(payload) = &mut self.source.payload {
+            match payload.events.next_raw() {
+                Ok(Some(raw)) => return Ok(Some(Raw::Inner(raw.to_vec(), payload.header))),
+                Ok(None) => self.source.payload = None,
+                Err(cause) => return Err(self.error(&Error::Decode(cause))),
+            }
         }
-        Ok(())
+        Ok(self.source.backlog.pop_front())
+    }
+
+    /// A compressed transaction is unpacked event by event, as there is room for them.
+    fn payload(&self, payload: &dm_binlog::payload::TransactionPayload<'_>, header: Header) -> Result<Payload, Stop> {
+        let events = payload.detach(self.source.decoder.limits());
+        Ok(Payload { events: events.map_err(|cause| self.error(&Error::Decode(cause)))?, header })
     }
 }
 

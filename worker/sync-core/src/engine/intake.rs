@@ -45,6 +45,16 @@ impl Engine {
         Ok(())
     }
 
+    /// Rows are counted alike on every server, the bytes of their images may not be: a transaction that is in the target in
+    /// part, as slices cut by bytes on another server, cannot be told apart here.
+    pub(super) fn check_cut(&self) -> Result<(), Stop> {
+        let unit = self.source.intake.transaction_first();
+        if self.source.intake.is_full_of_bytes() && unit <= self.source.elsewhere {
+            return Err(self.error(&Error::OtherOrder { unit }));
+        }
+        Ok(())
+    }
+
     /// A transaction begins. One before it that did not end had no effect; but if units were cut from it they have one,
     /// and only the same transaction may follow.
     pub(super) fn begin_transaction(&mut self, gtid: Option<&Gtid>) -> Result<(), Stop> {

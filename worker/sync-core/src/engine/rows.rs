@@ -63,7 +63,7 @@ impl Engine {
             }
             // The map of an ignored table could not be read.
             Err(_) if self.source.has_unreadable_map => {
-                self.count_one(src_ts)?;
+                self.count_one(rows.data_bytes() as u64, src_ts)?;
                 Flow::Done
             }
             Err(_) => return Err(self.error(&Error::NoTableMap)),
@@ -120,9 +120,11 @@ impl Engine {
         self.handover.enter(&routed.source, &end);
         let mut reader = rows.reader(&table.plan).map_err(|cause| self.error(&Error::Decode(cause)))?;
         let (mut before, mut after) = (Vec::new(), Vec::new());
+        let mut n_left = reader.remaining_bytes();
         while reader.next(&mut before, &mut after).map_err(|cause| self.error(&Error::Decode(cause)))? {
-            self.make_room(src_ts)?;
-            self.source.intake.count_row();
+            let n_bytes = n_left.saturating_sub(reader.remaining_bytes());
+            n_left = reader.remaining_bytes();
+            self.count_one(n_bytes as u64, src_ts)?;
             if self.is_known(self.source.intake.current()) {
                 continue;
             }
@@ -156,14 +158,13 @@ impl Engine {
         Ok(Flow::Done)
     }
 
-    /// The next row belongs to another slice when this one is full.
-    fn make_room(&mut self, src_ts: Option<UnixMillis>) -> Result<(), Stop> {
-        if self.source.intake.is_full() { self.cut_slice(src_ts) } else { Ok(()) }
-    }
-
-    fn count_one(&mut self, src_ts: Option<UnixMillis>) -> Result<(), Stop> {
-        self.make_room(src_ts)?;
-        self.source.intake.count_row();
+    /// Counts one row, in the next slice when this one is full.
+    fn count_one(&mut self, n_bytes: u64, src_ts: Option<UnixMillis>) -> Result<(), Stop> {
+        if self.source.intake.is_full() {
+            self.check_cut()?;
+            self.cut_slice(src_ts)?;
+        }
+        self.source.intake.count_row(n_bytes);
         Ok(())
     }
 
@@ -174,20 +175,21 @@ impl Engine {
         table: &dm_binlog::Table,
         src_ts: Option<UnixMillis>,
     ) -> Result<u64, Stop> {
-        let n_rows = n_readable(rows, table);
-        for _ in 0..n_rows {
-            self.count_one(src_ts)?;
+        let sizes = readable(rows, table);
+        for n_bytes in &sizes {
+            self.count_one(*n_bytes, src_ts)?;
         }
-        Ok(n_rows)
+        Ok(sizes.len() as u64)
     }
 
     /// True when no row of the event belongs to a unit that is still to be applied.
     fn ends_in_known_units(&self, rows: &Rows<'_>, table: &dm_binlog::Table) -> bool {
-        let intake = &self.source.intake;
-        let n_rows = n_readable(rows, table);
-        let n_beyond = n_rows.saturating_sub(u64::from(intake.n_free_rows()));
-        let n_slices = n_beyond.div_ceil(u64::from(self.config.slicing.slice_rows.max(1)));
-        (0..=n_slices).all(|n| self.is_known(dm_fence::UnitNumber(intake.current().0 + n)))
+        let mut foresight = self.source.intake.foresight();
+        for n_bytes in readable(rows, table) {
+            foresight.count_row(n_bytes);
+        }
+        let current = self.source.intake.current().0;
+        (0..=foresight.n_cuts).all(|n| self.is_known(dm_fence::UnitNumber(current + n)))
     }
 
     /// The compiled mapping for rows under this table map.
@@ -266,15 +268,18 @@ impl Engine {
     }
 }
 
-/// How many rows can be read; an event of which none can counts as one.
-fn n_readable(rows: &Rows<'_>, table: &dm_binlog::Table) -> u64 {
-    let Ok(mut reader) = rows.reader(&table.plan) else { return 1 };
+/// The bytes of each row that can be read; an event of which none can counts as one row.
+fn readable(rows: &Rows<'_>, table: &dm_binlog::Table) -> Vec<u64> {
+    let whole = vec![rows.data_bytes() as u64];
+    let Ok(mut reader) = rows.reader(&table.plan) else { return whole };
     let (mut before, mut after) = (Vec::new(), Vec::new());
-    let mut n_rows = 0;
+    let mut sizes = Vec::new();
+    let mut n_left = reader.remaining_bytes();
     while let Ok(true) = reader.next(&mut before, &mut after) {
-        n_rows += 1;
+        sizes.push(n_left.saturating_sub(reader.remaining_bytes()) as u64);
+        n_left = reader.remaining_bytes();
     }
-    n_rows.max(1)
+    if sizes.is_empty() { whole } else { sizes }
 }
 
 fn is_same_map(a: &dm_binlog::Table, b: &dm_binlog::Table) -> bool {

@@ -4,6 +4,7 @@
 //! in one step with the rows. Commits of different lanes come in any order, answers are lost with the process, the stream breaks,
 //! and a new engine starts from what is stored. A failing seed is shrunk to the history and the sizes that still fail.
 
+mod copied;
 mod dice;
 mod history;
 mod mutants;
@@ -21,6 +22,7 @@ use dm_rules::{CaseSensitivity, route};
 use proptest::prelude::ProptestConfig;
 
 use self::{
+    copied::Copied,
     dice::Dice,
     history::{History, Plan},
     mutants::Broken,
@@ -94,6 +96,7 @@ struct World<'a> {
     target: Target,
     now: UnixMillis,
     n_incarnations: u32,
+    copied: Option<Copied>,
     /// S7: what was reported.
     reported: UnitNumber,
 }
@@ -129,7 +132,8 @@ impl<'a> World<'a> {
             }
         }
         let target = Target::new(plan);
-        let dice = Dice(schedule ^ 0x5bd1_e995);
+        let mut dice = Dice(schedule ^ 0x5bd1_e995);
+        let copied = plan.copied.then(|| Copied::of(plan, &history, &mut dice, broken));
         Self {
             plan,
             broken,
@@ -140,6 +144,7 @@ impl<'a> World<'a> {
             target,
             now: UnixMillis(0),
             n_incarnations: 0,
+            copied,
             reported: UnitNumber(0),
         }
     }
@@ -149,6 +154,9 @@ impl<'a> World<'a> {
     }
 
     fn run(&mut self) -> Result<(), String> {
+        if let Some(copied) = &self.copied {
+            copied.write(self.plan, &mut self.target, &mut self.dice)?;
+        }
         while self.incarnation()? == End::Crashed {}
         Ok(())
     }
@@ -161,14 +169,19 @@ impl<'a> World<'a> {
             config.slicing.slice_rows = 1 + (self.n_incarnations % 2) * 2;
         }
         let rows = self.target.rows();
-        let fresh = start(self.plan.shape, &config);
+        let mut fresh = start(self.plan.shape, &config);
+        let mut handover = Vec::new();
+        if let Some(copied) = &self.copied {
+            fresh.resume.location.position = copied.start(self.broken);
+            handover = copied.tests(self.plan, self.broken);
+        }
         let mut resume = resume(&rows).filter(|resume| !resume.location.is_empty()).unwrap_or(fresh.resume);
         if self.is(Broken::WindowsForgotten) {
             resume.done = dm_fence::Window::new();
             self.target.forget_windows();
         }
         let structures = self.target.structures.clone();
-        let mut engine = Engine::new(config, Start { resume, rows, structures, handover: Vec::new() });
+        let mut engine = Engine::new(config, Start { resume, rows, structures, handover });
         let mut events = self.connect(&mut engine)?;
         let mut todo: Vec<Todo> = Vec::new();
         let mut is_draining = false;

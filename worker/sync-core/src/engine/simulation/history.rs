@@ -88,6 +88,8 @@ pub(super) struct Plan {
     pub(super) fewer_keys: bool,
     pub(super) n_values: u8,
     pub(super) mode: Mode,
+    /// The tables are copied first.
+    pub(super) copied: bool,
 }
 
 impl Plan {
@@ -122,6 +124,24 @@ impl Plan {
             n_values: 3 + dice.roll(12) as u8,
             mode: [Mode::NORMAL, Mode::NORMAL, Mode::NORMAL, Mode::SINGLE, Mode::SAFE][dice.roll(5)],
             tables,
+            copied: false,
+        }
+    }
+
+    /// Brings numbers of tables that are not there any more back into range.
+    pub(super) fn n_wrapped_tables(&mut self) {
+        let n_tables = self.tables.len();
+        for step in &mut self.steps {
+            let Step::Transaction(ops) = step else { continue };
+            for op in ops {
+                let (Op::Insert { table, .. }
+                | Op::Update { table, .. }
+                | Op::Delete { table, .. }
+                | Op::Swap { table, .. }
+                | Op::Chain { table, .. }
+                | Op::Move { table, .. }) = op;
+                *table %= n_tables;
+            }
         }
     }
 
@@ -169,6 +189,8 @@ pub(super) struct History {
     /// Columns that were added to each source table.
     pub(super) added: Vec<Vec<String>>,
     pub(super) units: BTreeMap<UnitNumber, Vec<Effect>>,
+    /// Where the binlog ended, and what the tables held then; before the first step, and after each.
+    pub(super) ends: Vec<(u64, Vec<Vec<Vec<Datum>>>)>,
     slice_rows: usize,
     /// Effects of the transaction that is being made.
     open: Vec<Effect>,
@@ -182,11 +204,14 @@ impl History {
             rows: vec![Vec::new(); n_tables],
             added: vec![Vec::new(); n_tables],
             units: BTreeMap::new(),
+            ends: Vec::new(),
             slice_rows: plan.slice_rows as usize,
             open: Vec::new(),
         };
+        history.ends.push((history.binlog.end, history.rows.clone()));
         for step in &plan.steps {
             history.step(plan, step);
+            history.ends.push((history.binlog.end, history.rows.clone()));
         }
         history
     }

@@ -10,6 +10,16 @@ pub(in crate::engine) enum Datum {
     Text(String),
 }
 
+impl Datum {
+    pub(super) fn literal(&self) -> String {
+        match self {
+            Self::Null => "NULL".to_owned(),
+            Self::Int(number) => number.to_string(),
+            Self::Text(text) => format!("'{text}'"),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::engine) enum Kind {
     Int,
