@@ -2,7 +2,8 @@
 //!
 //! Owns the picking rule: units in ascending order until about `n_rows` rows, where a unit is also taken when all its
 //! predecessors that are not committed are ahead of it in the same fold. A unit is never split, so a fold may be larger
-//! than asked. Never looks at what the rows are.
+//! than asked. Behind a backlog folds grow: a row in a large commit costs the target half of what it costs in a small one.
+//! Never looks at what the rows are.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,9 +11,15 @@ use dm_fence::UnitNumber;
 
 use crate::graph::{Graph, Load};
 
+/// Behind a backlog a fold may hold so many times the rows asked for …
+pub const MAX_GROWTH: usize = 8;
+/// … but at most one part in so many of the ready rows: the other lanes shall find something, too.
+const SHARES: usize = 4;
+
 /// When a fold is full. The first unit is always taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit {
+    /// Up to [`MAX_GROWTH`] times as many when many rows are ready.
     pub n_rows: usize,
     pub n_bytes: usize,
     /// Later units are left alone.
@@ -26,10 +33,12 @@ impl Graph {
         let mut followers: BTreeSet<UnitNumber> = BTreeSet::new();
         let mut n_ahead: BTreeMap<UnitNumber, usize> = BTreeMap::new();
         let (mut n_rows, mut n_bytes) = (0, 0);
+        let grown = (self.n_ready_rows() / SHARES).min(limit.n_rows.saturating_mul(MAX_GROWTH));
+        let enough = limit.n_rows.max(grown);
         while let Some(unit) = first_of(&self.ready, &followers).filter(|unit| *unit <= limit.up_to) {
             let Some(node) = self.nodes.get(&unit) else { break };
             let Load::Rows { n_rows: unit_rows, n_bytes: unit_bytes } = node.load else { break };
-            let is_full = n_rows >= limit.n_rows || n_bytes + unit_bytes > limit.n_bytes;
+            let is_full = n_rows >= enough || n_bytes + unit_bytes > limit.n_bytes;
             if is_full && !fold.is_empty() {
                 break;
             }
@@ -101,6 +110,18 @@ mod tests {
         }
         graph.validate().unwrap();
         assert_eq!(numbers(graph.fold(LIMIT)), [4]);
+    }
+
+    #[test]
+    fn folds_grow_with_the_backlog_up_to_a_limit() {
+        let sizes = |n_ready: u64| {
+            let mut graph = Graph::default();
+            for unit in 1..=n_ready {
+                add(&mut graph, unit, 1, &[unit]);
+            }
+            graph.fold(Limit { up_to: UnitNumber(999), ..LIMIT }).len()
+        };
+        assert_eq!((sizes(2), sizes(12), sizes(40), sizes(400)), (2, 3, 10, 3 * MAX_GROWTH));
     }
 
     #[test]

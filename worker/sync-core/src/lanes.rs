@@ -61,6 +61,15 @@ pub struct Lanes {
     next_batch: u64,
 }
 
+/// How many lanes are used at most where a task allows `n_max`.
+///
+/// A fold holds up to [`MAX_GROWTH`](crate::fold::MAX_GROWTH) batches, so a quarter of the lanes carries twice the rows that
+/// all of them would carry one batch each, with fewer commits. More lanes than that only make the target's threads wait for
+/// each other: measured, a row then costs it twice as much.
+fn n_used(n_max: u16) -> u16 {
+    n_max.clamp(1, (n_max / 4).max(4))
+}
+
 impl Lanes {
     /// No lane is open; `rows` are the lane rows as takeover found them, `reached` the resume point they add up to.
     pub fn new(n_max: u16, rows: &[LaneRow], reached: Reached, server_uuid: String) -> Self {
@@ -73,7 +82,7 @@ impl Lanes {
             .collect();
         let is_stored = rows.iter().any(|row| row.low == reached.low && row.low_location == reached.location);
         let sent = is_stored.then(|| reached.clone());
-        Self { lanes: Vec::new(), n_max: n_max.max(1), inherited, server_uuid, reached, sent, next_batch: 0 }
+        Self { lanes: Vec::new(), n_max: n_used(n_max), inherited, server_uuid, reached, sent, next_batch: 0 }
     }
 
     pub fn set_server(&mut self, uuid: &str) {

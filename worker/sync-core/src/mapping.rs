@@ -76,6 +76,7 @@ pub struct Mapping {
     /// Source columns whose change is a change of some unique key; `None` when that cannot be told.
     key_columns: Option<Vec<usize>>,
     upsertable: bool,
+    replaceable: bool,
 }
 
 impl Mapping {
@@ -122,13 +123,15 @@ impl Mapping {
         }
         let unique_keys = plan::unique_keys(spec.target_structure, &columns);
         let keys = RowKeys::new(spec);
+        let upsertable = plan::upsertable(spec.target_structure, &columns, &unique_keys);
         Ok(Arc::new(Self {
             source: spec.source.clone(),
             target: spec.target.clone(),
             dialect: spec.dialect,
             source_columns: spec.source_structure.columns.iter().map(|column| column.name.clone()).collect(),
             key_columns: plan::key_columns(spec.source_structure, spec.target_structure),
-            upsertable: plan::upsertable(spec.target_structure, &columns, &unique_keys),
+            replaceable: upsertable && !spec.parent_keys && plan::writes_all(spec.target_structure, &columns),
+            upsertable,
             columns,
             unique_keys,
             keys,
@@ -177,6 +180,12 @@ impl Mapping {
     /// column that an INSERT must give and this mapping does not.
     pub(crate) fn upsertable(&self) -> bool {
         self.upsertable
+    }
+
+    /// True when deleting a row and inserting one with its key equals an upsert of the new row: [`upsertable`](Self::upsertable),
+    /// no column of the target falls back to a default, and no foreign key acts on a delete.
+    pub(crate) fn replaceable(&self) -> bool {
+        self.replaceable
     }
 
     /// True when rows are always found by a NOT NULL key.

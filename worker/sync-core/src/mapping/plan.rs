@@ -59,6 +59,14 @@ pub(super) fn upsertable(target: &Table, columns: &[Column], unique_keys: &[Uniq
     one_key && target.columns.iter().all(|column| given(column) || not_needed(column))
 }
 
+/// Every column of the target that can be written is written.
+pub(super) fn writes_all(target: &Table, columns: &[Column]) -> bool {
+    target.columns.iter().filter(|column| column.generated.is_none()).all(|column| {
+        let quoted = quote_identifier(&column.name);
+        columns.iter().any(|known| known.quoted == quoted)
+    })
+}
+
 /// Character data under a collation that may call different bytes equal.
 pub(super) fn is_collated(table: &Table, column: &TableColumn) -> bool {
     match &column.data_type {

@@ -1,7 +1,8 @@
 //! Several changes of one row become one.
 //!
 //! Owns the rules: insert then update is an insert, update then update an update from the first old to the last new row,
-//! anything then delete a delete of the first old row; delete then insert stays as it is. A change only joins an earlier one when no
+//! anything then delete a delete of the first old row. Delete then insert of the same key is a replacement where the mapping
+//! allows it, else it stays as it is. A change only joins an earlier one when no
 //! change in between shares a key with it, so joining equals moving it there. Only rows found by a NOT NULL key join, by the
 //! bytes of that key. Cannot fail.
 
@@ -32,6 +33,11 @@ pub(super) enum StepEdit<'a> {
         after: &'a LiteralRow,
         moves_key: bool,
     },
+    /// A row that was there is deleted, and one with its key inserted.
+    Replace {
+        before: &'a RowKey,
+        after: &'a LiteralRow,
+    },
     /// `existed`: false when the row was inserted in this fold, so that there is nothing to delete.
     Delete {
         before: &'a RowKey,
@@ -46,6 +52,8 @@ pub(super) fn compact<'a>(changes: &[&'a RowChange], enabled: bool) -> Vec<Step<
     // Where a key was last touched, and where a row that exists now was last written.
     let mut touched: BTreeMap<u64, usize> = BTreeMap::new();
     let mut written: BTreeMap<RowId<'a>, usize> = BTreeMap::new();
+    // Where a row that is gone now was deleted.
+    let mut deleted: BTreeMap<RowId<'a>, usize> = BTreeMap::new();
     for change in changes {
         let change: &'a RowChange = change;
         let mapping: &'a Mapping = &change.mapping;
@@ -58,8 +66,12 @@ pub(super) fn compact<'a>(changes: &[&'a RowChange], enabled: bool) -> Vec<Step<
             steps.push(Step { mapping, edit, keys: change.keys.clone(), n_changes: 1 });
             continue;
         }
-        let old = before_id(mapping, edit);
-        let earlier = old.as_ref().and_then(|id| written.remove(id));
+        let earlier = match edit {
+            StepEdit::Insert { .. } if mapping.replaceable() => {
+                after_id(mapping, edit).and_then(|id| deleted.remove(&id))
+            }
+            _ => before_id(mapping, edit).and_then(|id| written.remove(&id)),
+        };
         let free = |at: &usize| change.keys.iter().all(|key| touched.get(key).is_none_or(|last| last <= at));
         let joined = earlier.filter(free).and_then(|at| steps.get_mut(at).map(|step| (at, step)));
         let at = match joined.and_then(|(at, step)| join(step.edit, edit).map(|edit| (at, step, edit))) {
@@ -79,8 +91,17 @@ pub(super) fn compact<'a>(changes: &[&'a RowChange], enabled: bool) -> Vec<Step<
         for key in &change.keys {
             touched.insert(*key, at);
         }
-        if let Some(id) = after_id(mapping, edit) {
-            written.insert(id, at);
+        match after_id(mapping, edit) {
+            Some(id) => {
+                written.insert(id, at);
+            }
+            None if mapping.replaceable() => {
+                // what the step deletes may have had another key before
+                if let Some(id) = steps.get(at).and_then(|step| before_id(mapping, step.edit)) {
+                    deleted.insert(id, at);
+                }
+            }
+            None => {}
         }
     }
     steps
@@ -93,15 +114,26 @@ fn join<'a>(first: StepEdit<'a>, second: StepEdit<'a>) -> Option<StepEdit<'a>> {
         (StepEdit::Update { before, moves_key, .. }, StepEdit::Update { after, moves_key: again, .. }) => {
             Some(StepEdit::Update { before, after, moves_key: moves_key || again })
         }
-        (StepEdit::Update { before, .. }, StepEdit::Delete { .. }) => Some(StepEdit::Delete { before, existed: true }),
-        (StepEdit::Delete { .. }, _) | (_, StepEdit::Insert { .. }) => None,
+        (StepEdit::Replace { before, .. }, StepEdit::Update { after, moves_key: false, .. }) => {
+            Some(StepEdit::Replace { before, after })
+        }
+        (StepEdit::Replace { before, .. }, StepEdit::Update { after, moves_key: true, .. }) => {
+            Some(StepEdit::Update { before, after, moves_key: true })
+        }
+        (StepEdit::Update { before, .. } | StepEdit::Replace { before, .. }, StepEdit::Delete { .. }) => {
+            Some(StepEdit::Delete { before, existed: true })
+        }
+        (StepEdit::Delete { before, existed: true }, StepEdit::Insert { after }) => {
+            Some(StepEdit::Replace { before, after })
+        }
+        (StepEdit::Delete { .. }, _) | (_, StepEdit::Insert { .. } | StepEdit::Replace { .. }) => None,
     }
 }
 
 fn before_id<'a>(mapping: &'a Mapping, edit: StepEdit<'a>) -> Option<RowId<'a>> {
     let key = match edit {
         StepEdit::Insert { .. } => return None,
-        StepEdit::Update { before, .. } | StepEdit::Delete { before, .. } => before,
+        StepEdit::Update { before, .. } | StepEdit::Replace { before, .. } | StepEdit::Delete { before, .. } => before,
     };
     (mapping.has_row_key() && key.identity == Identity::Key(0))
         .then(|| (std::ptr::from_ref(mapping), key.literals.iter().collect()))
@@ -109,7 +141,7 @@ fn before_id<'a>(mapping: &'a Mapping, edit: StepEdit<'a>) -> Option<RowId<'a>> 
 
 fn after_id<'a>(mapping: &'a Mapping, edit: StepEdit<'a>) -> Option<RowId<'a>> {
     let after = match edit {
-        StepEdit::Insert { after } | StepEdit::Update { after, .. } => after,
+        StepEdit::Insert { after } | StepEdit::Update { after, .. } | StepEdit::Replace { after, .. } => after,
         StepEdit::Delete { .. } => return None,
     };
     let key = mapping.unique_keys().first().filter(|key| key.not_null)?;

@@ -20,7 +20,7 @@ use crate::{
 pub(super) enum Shape {
     /// INSERT, or REPLACE in safe mode.
     Insert,
-    /// `INSERT … ON DUPLICATE KEY UPDATE` of rows that exist.
+    /// `INSERT … ON DUPLICATE KEY UPDATE` of rows that exist, or did when the fold began.
     Upsert,
     /// `DELETE … WHERE key IN (…)`.
     DeleteByKey,
@@ -86,6 +86,7 @@ fn shape(step: &Step<'_>, mode: Mode) -> Shape {
             Shape::Upsert
         }
         StepEdit::Update { .. } => Shape::Single,
+        StepEdit::Replace { .. } => Shape::Upsert,
         StepEdit::Delete { before, .. } => {
             let by_key = step.mapping.has_row_key() && before.identity == Identity::Key(0);
             if by_key { Shape::DeleteByKey } else { Shape::Single }
@@ -97,7 +98,9 @@ fn n_bytes(step: &Step<'_>) -> usize {
     let row = |row: &LiteralRow| row.n_bytes() + row.len() + 3;
     match step.edit {
         StepEdit::Insert { after } => row(after),
-        StepEdit::Update { before, after, .. } => row(&before.literals) + row(after),
+        StepEdit::Update { before, after, .. } | StepEdit::Replace { before, after } => {
+            row(&before.literals) + row(after)
+        }
         StepEdit::Delete { before, .. } => row(&before.literals),
     }
 }

@@ -1,6 +1,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use dm_binlog::Value;
+use dm_model::TableName;
 use expect_test::expect;
 use proptest::prelude::*;
 
@@ -14,8 +15,8 @@ use crate::{
     change::{LiteralRow, RowChange},
     literal::Dialect,
     mapping::{
-        Mapping,
-        sample::{int, mapping, text},
+        Mapping, Spec,
+        sample::{int, mapping, table, text},
     },
 };
 
@@ -28,6 +29,20 @@ fn change(mapping: &Arc<Mapping>, before: Option<Image>, after: Option<Image>) -
     let row = |image: Image| image.map(int);
     let (before, after) = (before.map(row), after.map(row));
     mapping.change(before.as_ref().map(|row| &row[..]), after.as_ref().map(|row| &row[..])).expect("change")
+}
+
+/// As on a target that does not check foreign keys.
+fn unchecked(sql: &str) -> Arc<Mapping> {
+    Mapping::build(&Spec {
+        source: &TableName::new("src", "t"),
+        source_structure: &table(sql),
+        target: &TableName::new("dst", "t"),
+        target_structure: &table(sql),
+        extracted: &[],
+        dialect: Dialect::MySql,
+        parent_keys: false,
+    })
+    .expect("mapping")
 }
 
 fn written(sql: &str, mode: Mode, changes: &[(Option<Image>, Option<Image>)]) -> String {
@@ -88,6 +103,29 @@ fn changes_of_one_row_are_compacted() {
             (None, Some([5, 6, 7])),
         ],
     ));
+}
+
+#[test]
+fn a_row_that_is_deleted_and_comes_back_is_upserted_with_the_updated_ones() {
+    let mapping = unchecked(ONE_KEY);
+    let changes = [
+        change(&mapping, Some([1, 1, 1]), Some([1, 1, 2])),
+        change(&mapping, Some([2, 2, 2]), None),
+        change(&mapping, None, Some([2, 3, 4])),
+    ];
+    expect![[r"
+        INSERT INTO `dst`.`t` (`id`,`u`,`v`) VALUES (1,1,2),(2,3,4) ON DUPLICATE KEY UPDATE `id`=VALUES(`id`),`u`=VALUES(`u`),`v`=VALUES(`v`)  -- 3 rows, affects 2..=4
+    "]]
+    .assert_eq(&print(&changes, Mode::NORMAL));
+    expect![[r"
+        INSERT INTO `dst`.`t` (`id`,`u`,`v`) VALUES (2,3,4) ON DUPLICATE KEY UPDATE `id`=VALUES(`id`),`u`=VALUES(`u`),`v`=VALUES(`v`)  -- 2 rows, affects 0..=2
+    "]]
+    .assert_eq(&print(&changes[1..], Mode::NORMAL));
+    // a foreign key may act on the delete, another unique key may refuse the row
+    for kept in [crate::mapping::sample::mapping(Dialect::MySql, ONE_KEY), unchecked(TWO_KEYS)] {
+        let changes = [change(&kept, Some([2, 2, 2]), None), change(&kept, None, Some([2, 3, 4]))];
+        assert_eq!(statements(&changes.iter().collect::<Vec<_>>(), Mode::NORMAL).len(), 2);
+    }
 }
 
 #[test]
@@ -191,7 +229,9 @@ fn execute(model: &mut Model, changes: &[&RowChange], mode: Mode) -> Result<(), 
         for step in &group.steps {
             match (group.shape, step.edit) {
                 (Shape::Insert | Shape::Single, StepEdit::Insert { after }) => model.insert(image(after))?,
-                (Shape::Upsert, StepEdit::Update { after, .. }) => model.update(image(after)[0], image(after))?,
+                (Shape::Upsert, StepEdit::Update { after, .. } | StepEdit::Replace { after, .. }) => {
+                    model.update(image(after)[0], image(after))?;
+                }
                 (Shape::Single, StepEdit::Update { before, after, .. }) => {
                     model.update(number(before.literals.get(0)), image(after))?;
                 }
@@ -216,10 +256,11 @@ proptest! {
         start in proptest::collection::vec((0i64..5, 0i64..6), 0..4),
         draws in proptest::collection::vec((0u8..8, 0i64..5, 0i64..5, 0i64..6, 0i64..3), 1..25),
         compacted: bool,
+        checked: bool,
         shards in 1usize..3,
     ) {
         let sql = if unique { TWO_KEYS } else { ONE_KEY };
-        let mappings: Vec<_> = (0..shards).map(|_| mapping(Dialect::MySql, sql)).collect();
+        let mappings: Vec<_> = (0..shards).map(|_| if checked { mapping(Dialect::MySql, sql) } else { unchecked(sql) }).collect();
         let mut model = Model { unique, ..Model::default() };
         for (id, u) in start {
             let _taken = model.insert([id, u, 0]);

@@ -72,7 +72,7 @@ fn delete_by_key(mapping: &Mapping, steps: &[&Step<'_>], n_rows: usize, mode: Mo
     let keys = || {
         steps.iter().filter_map(|step| match step.edit {
             StepEdit::Delete { before, .. } => Some(before),
-            StepEdit::Insert { .. } | StepEdit::Update { .. } => None,
+            StepEdit::Insert { .. } | StepEdit::Update { .. } | StepEdit::Replace { .. } => None,
         })
     };
     let columns: Vec<&str> = key_columns(mapping, Identity::Key(0));
@@ -110,6 +110,8 @@ fn single(step: &Step<'_>, mode: Mode) -> Vec<Statement> {
     let replace = |after| insert(step.mapping, std::iter::once(after), step.n_changes, mode.safe);
     match step.edit {
         StepEdit::Insert { after } => vec![replace(after)],
+        // the row is there or not: both are one statement
+        StepEdit::Replace { .. } => vec![upsert(step.mapping, &[step], step.n_changes)],
         StepEdit::Delete { before, .. } => vec![delete(step, before, step.n_changes, mode)],
         StepEdit::Update { before, after, moves_key } => match (mode.safe, moves_key) {
             (false, _) => vec![update(step, before, after)],
@@ -147,7 +149,7 @@ fn update(step: &Step<'_>, before: &RowKey, after: &LiteralRow) -> Statement {
 
 fn after<'a>(step: &Step<'a>) -> Option<&'a LiteralRow> {
     match step.edit {
-        StepEdit::Insert { after } | StepEdit::Update { after, .. } => Some(after),
+        StepEdit::Insert { after } | StepEdit::Update { after, .. } | StepEdit::Replace { after, .. } => Some(after),
         StepEdit::Delete { .. } => None,
     }
 }
@@ -155,7 +157,7 @@ fn after<'a>(step: &Step<'a>) -> Option<&'a LiteralRow> {
 fn existed(step: &Step<'_>) -> bool {
     match step.edit {
         StepEdit::Delete { existed, .. } => existed,
-        StepEdit::Insert { .. } | StepEdit::Update { .. } => true,
+        StepEdit::Insert { .. } | StepEdit::Update { .. } | StepEdit::Replace { .. } => true,
     }
 }
 
