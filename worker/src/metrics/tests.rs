@@ -104,7 +104,8 @@ fn the_first_scrape_has_every_series_of_the_spec() {
                 samples.iter().filter(|labels| same(labels)).filter_map(|labels| labels["le"].parse().ok()).collect();
             bounds.retain(|bound: &f64| bound.is_finite());
             assert_eq!(bounds.len(), n.parse::<usize>().unwrap(), "buckets of {name}");
-            assert_eq!(bounds[..2], [first.parse().unwrap(), second.parse().unwrap()], "buckets of {name}");
+            let first_two: [f64; 2] = [first.parse().unwrap(), second.parse().unwrap()];
+            assert_eq!(bounds[..2], first_two, "buckets of {name}");
         }
     }
 }

@@ -1,6 +1,10 @@
 //! What the driver's doings are counted as, under DM's names. Counts only; nothing here decides anything.
 
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Instant,
+};
 
 use dm_sync_core::{
     batch::Batch,
@@ -22,6 +26,8 @@ pub(super) struct Meter {
     jobs: HashMap<u16, Given>,
     idle_since: Instant,
     committed_at: Option<Instant>,
+    /// When questions about structures were asked that are not answered yet; they are answered in order.
+    asked: VecDeque<Instant>,
     /// Of all transactions of this incarnation.
     busy_secs: f64,
     n_rows: u64,
@@ -77,6 +83,7 @@ impl Meter {
             jobs: HashMap::new(),
             idle_since: Instant::now(),
             committed_at: None,
+            asked: VecDeque::new(),
             busy_secs: 0.0,
             n_rows: 0,
             before: Counters::default(),
@@ -125,6 +132,18 @@ impl Meter {
         }
         self.before = counters;
         self.idle_since = now;
+    }
+
+    /// A question about a structure is asked.
+    pub(super) fn asked(&mut self) {
+        self.asked.push_back(Instant::now());
+    }
+
+    /// The oldest question is answered.
+    pub(super) fn told(&mut self) {
+        if let Some(since) = self.asked.pop_front() {
+            self.metrics.observe("syncer_query_duration_time", &[], since.elapsed().as_secs_f64());
+        }
     }
 
     /// A lane is given work.
