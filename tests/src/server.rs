@@ -71,7 +71,13 @@ impl Server {
 
     /// Starts a new server with an empty data folder and waits until it answers.
     pub async fn start(kind: ServerKind, options: ServerOptions) -> Result<Self> {
-        let instance = Instance::create(kind, options).await?;
+        let instance = Instance::create(kind, options, None).await?;
+        Ok(Self { kind, instance })
+    }
+
+    /// Starts a new server on a copy of a stopped server's data folder and waits until it answers.
+    pub async fn start_from(kind: ServerKind, options: ServerOptions, data: &Path) -> Result<Self> {
+        let instance = Instance::create(kind, options, Some(data)).await?;
         Ok(Self { kind, instance })
     }
 

@@ -13,7 +13,7 @@ use mysql_async::binlog::{
     events::{Event, EventData, FormatDescriptionEvent, RowsEventData, TableMapEvent},
 };
 
-use super::{N_ROUNDS, rows_per_second};
+use super::Pace;
 
 const RECORDED: [(&str, Flavor, &[u8]); 3] = [
     (
@@ -35,7 +35,7 @@ const RECORDED: [(&str, Flavor, &[u8]); 3] = [
 
 /// # Errors
 /// Our decoder cannot read what was recorded.
-pub fn run(out: &mut dyn Write) -> Result<()> {
+pub fn run(pace: Pace, out: &mut dyn Write) -> Result<()> {
     for (name, flavor, file) in RECORDED {
         let frames = frames(file)?;
         let mut ours = Ours::prepare(flavor, &frames)?;
@@ -49,9 +49,9 @@ pub fn run(out: &mut dyn Write) -> Result<()> {
             continue;
         }
         let (mut best_ours, mut best_theirs) = (0.0_f64, 0.0_f64);
-        for _ in 0..N_ROUNDS {
-            best_ours = best_ours.max(rows_per_second(|| ours.round())?);
-            best_theirs = best_theirs.max(rows_per_second(|| Ok(theirs.round()))?);
+        for _ in 0..pace.n_rounds {
+            best_ours = best_ours.max(pace.rows_per_second(|| ours.round())?);
+            best_theirs = best_theirs.max(pace.rows_per_second(|| Ok(theirs.round()))?);
         }
         let n_left_out = n_events - ours.events.len();
         let n_columns = ours.n_columns();
@@ -72,7 +72,7 @@ fn unequal(n_ours: u64, n_theirs: u64) -> String {
     if n_ours == n_theirs { String::new() } else { format!(" (of {n_theirs} row images, not {n_ours})") }
 }
 
-fn frames(file: &[u8]) -> Result<Vec<&[u8]>> {
+pub(super) fn frames(file: &[u8]) -> Result<Vec<&[u8]>> {
     let mut rest = file.strip_prefix(b"\xfebin").context("find the magic number of a binlog")?;
     let mut frames = Vec::new();
     while !rest.is_empty() {

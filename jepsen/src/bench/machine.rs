@@ -38,6 +38,14 @@ impl Machine {
     }
 }
 
+impl Machine {
+    /// For a line of a round.
+    pub fn brief(&self) -> String {
+        let one = self.load.split(' ').next().unwrap_or_default();
+        format!("load {one}, fdatasync {} µs", self.sync_median_us)
+    }
+}
+
 impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { n_cores, load, sync_median_us, sync_worst_us } = self;

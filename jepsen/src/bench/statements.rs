@@ -13,7 +13,7 @@ use dm_sync_core::{
     sqlgen::{self, Mode},
 };
 
-use super::{N_ROUNDS, rows_per_second};
+use super::Pace;
 
 const ORDERS: &str = "CREATE TABLE orders_1 (id BIGINT NOT NULL PRIMARY KEY, customer VARCHAR(64) NOT NULL, note VARCHAR(160), \
      amount DECIMAL(14,4) NOT NULL, state ENUM('new','paid','sent','returned') NOT NULL, placed_at DATETIME(6) NOT NULL, \
@@ -24,12 +24,12 @@ const N_ROWS: i64 = 200;
 
 /// # Errors
 /// The structure or a row is refused.
-pub fn run(out: &mut dyn Write) -> Result<()> {
+pub fn run(pace: Pace, out: &mut dyn Write) -> Result<()> {
     let mut best = [0.0_f64; 3];
-    for _ in 0..N_ROUNDS {
+    for _ in 0..pace.n_rounds {
         for (best, kind) in best.iter_mut().zip([Kind::Inserts, Kind::Updates, Kind::Mixed]) {
             let work = Work::new(kind)?;
-            *best = best.max(rows_per_second(|| work.round())?);
+            *best = best.max(pace.rows_per_second(|| work.round())?);
         }
     }
     for (best, kind) in best.iter().zip([Kind::Inserts, Kind::Updates, Kind::Mixed]) {

@@ -42,8 +42,10 @@ pub(super) struct Instance {
 }
 
 impl Instance {
-    pub(super) async fn create(kind: ServerKind, options: ServerOptions) -> Result<Self> {
+    /// `data`: the data folder of a stopped server to copy; `None` makes an empty one.
+    pub(super) async fn create(kind: ServerKind, options: ServerOptions, data: Option<&Path>) -> Result<Self> {
         let (program, template) = prepare(kind)?;
+        let template = data.map_or(template, Path::to_owned);
         let dir = tempfile::Builder::new().prefix("dm-server-").tempdir()?;
         let data = dir.path().join("data");
         let copied = Command::new("cp").arg("-a").arg(&template).arg(&data).status()?;
