@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use dm_fence::{Attempt, ServerRun, Session, judge_update};
+use dm_fence::{Attempt, ServerRun, Session, is_same_target, judge_update};
 use mysql_async::prelude::Queryable;
 
 use super::{
@@ -49,8 +49,7 @@ impl Lane {
 
     /// Rule 4: another server, or another run of it, may have lost commits that we counted.
     fn check_run(&self, now: &ServerRun, connection: u64) -> Result<(), LaneOutcome> {
-        let went_back = !self.is_tidb && connection <= self.newest_connection;
-        if went_back || !self.run.is_same_run(now) {
+        if !is_same_target(&self.run, self.newest_connection, now, connection, !self.is_tidb) {
             return Err(LaneOutcome::TargetChanged { before: self.run.clone(), now: now.clone() });
         }
         Ok(())

@@ -96,7 +96,8 @@ impl Lane {
         tracing::info!(lane = self.lane, committed, "a lost COMMIT is resolved");
         fail_point::pass("resolved");
         // The row carries seq + 1; its owner will count owner_seq + 1, or owner_seq again.
-        self.ahead = seq + 1 - (owner_seq + u64::from(committed));
+        let counted = if committed { CommitVerdict::Committed { seq } } else { CommitVerdict::NotCommitted { seq } };
+        self.ahead = counted.ahead(owner_seq).unwrap_or_default();
         Probe::Ended(if committed {
             LaneOutcome::Committed { affected: Vec::new(), batch_crc: attempt.batch_crc, resolved: true }
         } else {
