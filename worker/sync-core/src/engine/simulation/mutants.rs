@@ -22,6 +22,8 @@ pub(super) enum Broken {
     ChunkNotSplit,
     /// Rule 11: the tests of a table with further unique keys go by chunk, without safe mode.
     CoupledByChunk,
+    /// Rule 11: shards of one target are tested each by its own positions.
+    ShardsApart,
     /// Rule 11: the stream begins at the newest position of the copy.
     StartsAtNewest,
     /// Source transactions are not whole in the target.
@@ -51,7 +53,8 @@ fn every_broken_rule_is_seen() {
     ];
     let mut missed = Vec::new();
     let random = all.map(|broken| (broken, Plan::random as fn(u64) -> Plan));
-    let copied = [ChunkNotSplit, CoupledByChunk, StartsAtNewest].map(|broken| (broken, Plan::copied as fn(u64) -> Plan));
+    let copied = [ChunkNotSplit, CoupledByChunk, ShardsApart, StartsAtNewest]
+        .map(|broken| (broken, Plan::copied as fn(u64) -> Plan));
     for (broken, plan) in random.into_iter().chain(copied) {
         match caught_at(500, plan, Some(broken)) {
             Some((seed, what)) => println!("{:<22} seed {seed:>4}  {}", format!("{broken:?}"), first_line(&what)),
