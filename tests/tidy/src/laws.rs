@@ -70,11 +70,12 @@ pub const LAWS: &[Law] = &[
             "dm-sync-core",
         ],
     ),
+    law("dm-checker", Pure, &["dm-model", "dm-rules", "dm-fence"]),
     law("dmctl", Io, &["dm-model", "dm-config", "dm-proto", "dm-runtime"]),
 ];
 
 /// May use anything; nobody may use them.
-pub const OUTSIDE: &[&str] = &["dm-faulty", "dm-tests", "dm-tidy", "dm-jepsen"];
+pub const OUTSIDE: &[&str] = &["dm-faulty", "dm-model-check", "dm-tests", "dm-tidy", "dm-jepsen"];
 
 /// What a pure crate may not stand on, and why.
 pub const IMPURE: &[(&str, &str)] = &[
