@@ -2,14 +2,14 @@
 //!
 //! Real servers, masters, workers and dmctl. The binaries must be built (`make build`).
 
+#[path = "status/ask.rs"]
+mod ask;
 #[path = "cluster/bench.rs"]
 #[allow(dead_code, reason = "shared with the cluster's cases, which need more of it")]
 mod bench;
 #[path = "cluster/cases.rs"]
 #[allow(dead_code, reason = "shared with the cluster's cases, which need more of it")]
 mod cases;
-#[path = "status/ask.rs"]
-mod ask;
 #[path = "status/fields.rs"]
 mod fields;
 #[path = "status/hung.rs"]

@@ -143,6 +143,7 @@ async fn run_incarnation(context: &Context, config: &SubtaskConfig, stop: &Stop)
         incarnation = Incarnation::begin(context, config) => incarnation?,
     };
     crate::fail_point::pass("taken-over");
+    context.cell.metrics().add("fence_takeovers_total", &[], 1);
     context.cell.announce(|view| view.stage = Stage::Running);
     let handover = if config.mode.has_load() { Some(snapshot::run(&incarnation, stop).await?) } else { None };
     if let Some(handover) = &handover {

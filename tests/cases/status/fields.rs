@@ -36,6 +36,7 @@ async fn copying(bench: &Bench) -> Result<()> {
     bench
         .at_source(&[
             "CREATE DATABASE big",
+            "USE big",
             "CREATE TABLE big.small (id INT PRIMARY KEY)",
             "INSERT INTO big.small VALUES (1), (2)",
             "CREATE TABLE big.t (id INT PRIMARY KEY, v VARCHAR(300))",

@@ -69,7 +69,8 @@ fn moves(view: &View) -> bool {
 
 fn load(view: &View, load: &LoadView) -> pb::LoadStatus {
     let moves = moves(view);
-    let is_done = load.chunks_done == load.chunks_total;
+    // nothing planned yet is not all done
+    let is_done = load.chunks_done == load.chunks_total && (load.chunks_total > 0 || view.stage == Stage::Finished);
     pb::LoadStatus {
         finished_bytes: to_i64(load.finished_bytes),
         total_bytes: to_i64(load.total_bytes),

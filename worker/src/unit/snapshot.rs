@@ -104,8 +104,8 @@ struct Snapshot<'a> {
 /// What the server believes there is to copy, and where the view is.
 #[derive(Debug, Clone, Default)]
 struct Estimated {
-    rows: BTreeMap<TableName, u64>,
-    n_bytes: u64,
+    /// Rows and bytes.
+    tables: BTreeMap<TableName, (u64, u64)>,
     location: Location,
 }
 
@@ -223,7 +223,7 @@ impl<'a> Snapshot<'a> {
         }
         let is_passed = newest.is_some_and(|newest| resume.location.position > newest.position);
         let tests = if is_passed { Vec::new() } else { self.tests().await? };
-        let view = Meter::default().view(0, &locked(&self.ledger).counts(), &BTreeMap::new(), 0, location.clone());
+        let view = Meter::default().view(0, &locked(&self.ledger).counts(), &BTreeMap::new(), location.clone());
         self.show(view);
         if self.is_doubtful {
             // A lane's row may be ahead of what we counted; a takeover reads it.
@@ -311,7 +311,7 @@ impl<'a> Snapshot<'a> {
                 };
                 let known = locked(&estimated).clone();
                 let location = oldest.unwrap_or_else(|| known.location.clone());
-                show(&cell, meter.view(now_ms, &counts, &known.rows, known.n_bytes, location));
+                show(&cell, meter.view(now_ms, &counts, &known.tables, location));
             }
         }
     }

@@ -143,6 +143,12 @@ fn a_copy_shows_its_rate_its_end_and_its_tables() {
 }
 
 #[test]
+fn a_copy_that_is_not_planned_yet_is_not_complete() {
+    let load = load_of(&view(UnitView::Load(LoadView::default())));
+    assert_eq!((load.progress.as_str(), load.eta_seconds), ("0.00 %", -1));
+}
+
+#[test]
 fn a_paused_copy_has_no_rate_and_a_finished_one_no_time_left() {
     let mut view = view(UnitView::Load(copying()));
     view.stage = Stage::Paused;

@@ -139,7 +139,9 @@ impl Snapshot<'_> {
         }
         let n_chunks: usize = plans.iter().map(|plan| plan.rows.len()).sum();
         info!(n_tables = plans.len(), n_chunks, "plan made");
-        self.store(old, plans, writer).await
+        let stored = self.store(old, plans, writer).await;
+        crate::fail_point::pass("plan");
+        stored
     }
 
     async fn plan_table(
@@ -317,8 +319,7 @@ impl Snapshot<'_> {
         let mut estimated = Estimated { location: location.clone(), ..Estimated::default() };
         let ledger = locked(&self.ledger);
         for routed in ledger.tables().filter_map(|table| tables.get(table)) {
-            estimated.rows.insert(routed.entry.name.clone(), routed.entry.rows);
-            estimated.n_bytes += routed.entry.data_bytes;
+            estimated.tables.insert(routed.entry.name.clone(), (routed.entry.rows, routed.entry.data_bytes));
         }
         drop(ledger);
         *locked(&self.estimated) = estimated;

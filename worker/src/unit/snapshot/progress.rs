@@ -15,6 +15,8 @@ use crate::status::{LoadView, TableView};
 const WINDOW_MS: u64 = 10_000;
 /// Fewer chunks than this say little about a table.
 const TELLING_CHUNKS: u64 = 3;
+/// Fewer rows than this say little about how large they are.
+const TELLING_ROWS: u64 = 20;
 /// Tables shown one by one.
 const MAX_TABLES: usize = 20;
 
@@ -25,14 +27,13 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    /// The view at `now_ms` of any clock that does not go back. `estimated`: rows that the source believes its tables have;
-    /// `estimated_bytes`: of all of them in its own form.
+    /// The view at `now_ms` of any clock that does not go back. `estimated`: rows and bytes that the source believes its tables
+    /// have, bytes in its own form.
     pub(super) fn view(
         &mut self,
         now_ms: u64,
         counts: &Counts,
-        estimated: &BTreeMap<TableName, u64>,
-        estimated_bytes: u64,
+        estimated: &BTreeMap<TableName, (u64, u64)>,
         location: Location,
     ) -> LoadView {
         self.seen.push_back((now_ms, counts.n_bytes));
@@ -44,11 +45,8 @@ impl Meter {
             Some(_) | None => 0,
         };
         let total_rows = counts.tables.iter().map(|table| total_rows(table, estimated)).sum::<u64>().max(counts.n_rows);
-        let total_bytes = match counts.n_rows {
-            _ if counts.n_chunks == counts.n_chunks_done => counts.n_bytes,
-            0 => estimated_bytes,
-            n_rows => scale(counts.n_bytes, total_rows, n_rows),
-        };
+        let total_bytes =
+            counts.tables.iter().map(|table| total_bytes(table, estimated)).sum::<u64>().max(counts.n_bytes);
         LoadView {
             finished_bytes: counts.n_bytes,
             total_bytes,
@@ -67,16 +65,24 @@ impl Meter {
 }
 
 /// What a table will have when it is copied.
-fn total_rows(table: &TableCounts, estimated: &BTreeMap<TableName, u64>) -> u64 {
+fn total_rows(table: &TableCounts, estimated: &BTreeMap<TableName, (u64, u64)>) -> u64 {
     if table.n_chunks_done == table.n_chunks {
         return table.n_rows;
     }
     let total = if table.n_chunks_done >= TELLING_CHUNKS {
         scale(table.n_rows_done, table.n_chunks, table.n_chunks_done)
     } else {
-        estimated.get(&table.table).copied().unwrap_or(0)
+        estimated.get(&table.table).map_or(0, |(rows, _)| *rows)
     };
     total.max(table.n_rows)
+}
+
+/// As values of statements, once enough rows were written to know their size.
+fn total_bytes(table: &TableCounts, estimated: &BTreeMap<TableName, (u64, u64)>) -> u64 {
+    if table.n_rows >= TELLING_ROWS || table.n_chunks_done == table.n_chunks {
+        return scale(table.n_bytes, total_rows(table, estimated), table.n_rows).max(table.n_bytes);
+    }
+    estimated.get(&table.table).map_or(0, |(_, bytes)| *bytes).max(table.n_bytes)
 }
 
 /// `n * numerator / denominator`; the denominator is not 0.
@@ -85,7 +91,7 @@ fn scale(n: u64, numerator: u64, denominator: u64) -> u64 {
 }
 
 /// Tables being copied first, then those that wait, then those that are done.
-fn tables(counts: &Counts, estimated: &BTreeMap<TableName, u64>) -> Vec<TableView> {
+fn tables(counts: &Counts, estimated: &BTreeMap<TableName, (u64, u64)>) -> Vec<TableView> {
     let rank = |table: &TableCounts| match table {
         table if table.n_chunks_done == table.n_chunks => 2,
         table if table.n_rows > 0 || table.n_chunks_done > 0 => 0,
@@ -132,8 +138,8 @@ mod tests {
     }
 
     fn view(meter: &mut Meter, now_ms: u64, tables: Vec<TableCounts>) -> LoadView {
-        let estimated = BTreeMap::from([(TableName::new("s", "t"), 100)]);
-        meter.view(now_ms, &counts(tables), &estimated, 7_777, Location::default())
+        let estimated = BTreeMap::from([(TableName::new("s", "t"), (100, 7_777))]);
+        meter.view(now_ms, &counts(tables), &estimated, Location::default())
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use dm_model::{BinlogPosition, UnixMillis};
+use dm_model::{BinlogPosition, Location, UnixMillis};
 use dm_mysql::schema::BinlogFile;
 use dm_sync_core::engine::{Blocked, Counters, Status};
 
@@ -24,11 +24,18 @@ pub(super) struct Totals {
     /// Milliseconds, rows, bytes of binlog that are applied; oldest first.
     seen: VecDeque<(u64, u64, u64)>,
     last: Counters,
+    /// Where we were when nothing was left, last; empty before.
+    caught_up: Location,
 }
 
 impl Totals {
     pub(super) fn new(now_ms: u64) -> Self {
-        Self { started_ms: now_ms, seen: VecDeque::from([(now_ms, 0, 0)]), last: Counters::default() }
+        Self {
+            started_ms: now_ms,
+            seen: VecDeque::from([(now_ms, 0, 0)]),
+            last: Counters::default(),
+            caught_up: Location::default(),
+        }
     }
 
     fn look(&mut self, now_ms: u64, n_rows: u64, n_bytes: u64) {
@@ -67,7 +74,10 @@ pub(super) fn show(
     metrics.add("syncer_read_bytes_total", &[], cell.n_bytes_read - n_bytes_before);
     metrics.add("syncer_finished_rows_total", &[], cell.n_rows_synced - n_rows_before);
     totals.last = counters;
-    let applied = if is_caught_up(status, source) { &status.read } else { &status.reached.location };
+    if is_caught_up(status, source) {
+        totals.caught_up = furthest(&status.read, &source.location).clone();
+    }
+    let applied = furthest(&status.reached.location, &totals.caught_up);
     totals.look(monotonic_ms, counters.n_rows_committed, counters.n_bytes);
     let (recent_rps, recent_bps) = totals.recent();
     let elapsed_ms = monotonic_ms.saturating_sub(totals.started_ms).max(1);
@@ -75,7 +85,6 @@ pub(super) fn show(
     let remaining_bytes = if is_synced { Some(0) } else { remaining_bytes(&applied.position, source) };
     let view = SyncView {
         source: source.location.clone(),
-        // with nothing in flight all that was read is committed, also where no lane row says so yet
         synced: applied.clone(),
         is_synced,
         total_rows: cell.n_rows_synced,
@@ -114,6 +123,19 @@ fn progress(status: &Status) -> ProgressView {
         location: status.reached.location.clone(),
         source_ts_ms: status.reached.src_ts.map_or(0, |ts| ts.0),
         ..ProgressView::default()
+    }
+}
+
+/// Of two places up to which everything is committed the one that says more. A stream that is opened by GTID begins with the
+/// positions of its file's head, so of equal sets the later position is the true one.
+fn furthest<'a>(ours: &'a Location, known: &'a Location) -> &'a Location {
+    match (&ours.gtid, &known.gtid) {
+        (Some(set), Some(known_set)) if known_set.contains_set(set) => {
+            if set.contains_set(known_set) && ours.position >= known.position { ours } else { known }
+        }
+        (Some(_), _) => ours,
+        (None, _) if known.position > ours.position => known,
+        (None, _) => ours,
     }
 }
 

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use dm_model::Location;
-
 use dm_fence::UnitNumber;
 use dm_model::{
     Epoch, SourceId, Stage, SubtaskId, TaskName,
@@ -123,6 +121,22 @@ fn without_any_time_known_there_is_no_lag_and_what_was_known_stays() {
     let mut unknown = status(at(1, 500));
     unknown.lag = Lag::default();
     assert_eq!(shown(&unknown, &source(at(1, 900)), 50).lag_ms(UnixMillis(50_000)), None);
+}
+
+#[test]
+fn a_stream_opened_by_gtid_does_not_pull_the_position_back() {
+    let by_gtid = |offset, set: &str| {
+        let mut location = at(1, offset);
+        location.gtid = Some(dm_model::GtidSet::parse(dm_model::Flavor::MariaDb, set).unwrap());
+        location
+    };
+    let head = by_gtid(328, "0-1-9");
+    let idle = shown(&status(head.clone()), &source(by_gtid(7_000, "0-1-9")), 1_000);
+    assert_eq!(idle.sync().unwrap().synced, by_gtid(7_000, "0-1-9"));
+    let (known, newer) = (by_gtid(7_000, "0-1-9"), by_gtid(500, "0-1-10"));
+    assert_eq!(furthest(&head, &known), &known);
+    assert_eq!(furthest(&newer, &known), &newer, "more transactions say more than a position");
+    assert_eq!(furthest(&at(1, 500), &at(1, 400)), &at(1, 500));
 }
 
 #[test]
