@@ -97,7 +97,8 @@ pub async fn route(context: &Context, was_forwarded: bool) -> Result<Route, Erro
     }
 }
 
-fn leaderless_since(leadership: &Leadership) -> UnixMillis {
+/// Now, when somebody leads.
+pub fn leaderless_since(leadership: &Leadership) -> UnixMillis {
     let wall = dm_runtime::clock::wall();
     match leadership {
         Leadership::NoLeader { since } => {

@@ -15,6 +15,8 @@ use crate::{context::Context, error::Error, leader::statuses::Reported};
 /// A worker reports twice a second; one that was not heard for this long may hang.
 const SILENCE_MS: i64 = 2_000;
 
+const NO_REPORT: &str = "waiting for the first report of the dm-worker";
+
 /// What DM answers for a task it does not know.
 pub fn unknown_task(task: &str) -> String {
     format!("task {task} has no source or not exist, please check the task name and status")
@@ -45,6 +47,13 @@ pub(super) fn query(
             let mut shown = of_source(state, source, task.as_ref(), &latest);
             if let Some(status) = &mut shown.source_status {
                 status.result = source_result(view, source);
+            }
+            if view.leading().is_none() {
+                for status in &mut shown.sub_task_status {
+                    if status.status == Some(Body::Msg(NO_REPORT.to_owned())) {
+                        status.status = Some(Body::Msg("only a leader knows what the dm-worker says".to_owned()));
+                    }
+                }
             }
             shown
         })
@@ -143,7 +152,7 @@ fn of_subtask(state: &State, subtask: &Subtask, reported: Option<Reported>) -> p
     };
     let msg = match (&subtask.owner, subtask.finished) {
         (_, true) => "the full copy is complete",
-        (Some(_), false) => "waiting for the first report of the dm-worker",
+        (Some(_), false) => NO_REPORT,
         (None, false) => "waiting for a dm-worker",
     };
     pb::SubTaskStatus {
