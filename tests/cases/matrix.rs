@@ -11,6 +11,8 @@ mod cell;
 mod life;
 #[path = "matrix/load.rs"]
 mod load;
+#[path = "matrix/mutants.rs"]
+mod mutants;
 #[path = "matrix/place.rs"]
 mod place;
 #[path = "matrix/run.rs"]
@@ -25,6 +27,7 @@ use std::{
 };
 
 use cell::{Action, Cell};
+use dm_mysql::fail_point::Mutant;
 use place::{Servers, Stream};
 
 /// The streams that `make test` can afford on two cores.
@@ -45,6 +48,7 @@ fn every_point_is_in_the_matrix() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn nothing_is_lost_or_doubled_wherever_an_owner_ends() {
+    let _turn = turn().await;
     let begun = Instant::now();
     let wanted = std::env::var("DM_MATRIX").unwrap_or_default();
     let seed = number("DM_SEED", SEED);
@@ -86,6 +90,27 @@ async fn nothing_is_lost_or_doubled_wherever_an_owner_ends() {
         .filter_map(|(cell, ran)| ran.result.as_ref().err().map(|error| format!("{cell}: {}", error.root_cause())))
         .collect();
     assert!(failed.is_empty() && done.len() == n_cells, "{} cells failed:\n{}", failed.len(), failed.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_proof_notices_every_rule_that_is_switched_off() {
+    let _turn = turn().await;
+    let servers = Servers::start().await.expect("start the servers");
+    let stream = Stream::start(servers).await.expect("start a master");
+    let only = std::env::var("DM_MUTANTS").unwrap_or_default();
+    let mut failed = Vec::new();
+    for mutant in Mutant::ALL.into_iter().filter(|mutant| mutant.as_str().contains(&only)) {
+        if let Err(error) = mutants::is_caught(&stream, mutant).await {
+            failed.push(format!("{}: {error:#}", mutant.as_str()));
+        }
+    }
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+}
+
+/// The tests of this file take turns: each starts servers and masters.
+async fn turn() -> tokio::sync::MutexGuard<'static, ()> {
+    static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    TURN.lock().await
 }
 
 /// A line for each point in each situation: cells, hits, failures, seconds.

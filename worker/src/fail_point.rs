@@ -3,7 +3,7 @@
 pub use dm_mysql::fail_point::{Mutant, is_mutant, pass};
 
 /// In the order in which a subtask's life passes them.
-pub const POINTS: [&str; 15] = [
+pub const POINTS: [&str; 16] = [
     // the target is ours, nothing was done with it
     "taken-over",
     // the full copy: a view of the source, a table made in the target, the plan stored
@@ -22,6 +22,8 @@ pub const POINTS: [&str; 15] = [
     "begin",
     "stream",
     "ack",
+    // a lane has finished what it was given and is about to close
+    "drained",
     // around a heartbeat
     "report",
     "reported",

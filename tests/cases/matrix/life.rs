@@ -30,15 +30,26 @@ pub(crate) struct Life {
 impl Life {
     /// A worker of the cluster under this name; `mutant` as `DM_MUTANT` has it, empty for none.
     pub(crate) fn start(cluster: &Cluster, name: &str, traps: Vec<Trap>, mutant: &str) -> Result<Self> {
-        let port = free_port()?;
         // who shall be missed is missed soon; who shall stay is not missed on a busy machine
-        let ttl = if traps.is_empty() { 5 } else { 1 };
+        let ttl_s = if traps.is_empty() { 5 } else { 1 };
+        Self::start_with_ttl(cluster, name, traps, mutant, ttl_s)
+    }
+
+    /// A worker that is missed after so many seconds.
+    pub(crate) fn start_with_ttl(
+        cluster: &Cluster,
+        name: &str,
+        traps: Vec<Trap>,
+        mutant: &str,
+        ttl_s: u32,
+    ) -> Result<Self> {
+        let port = free_port()?;
         let args = vec![
             format!("--name={name}"),
             format!("--worker-addr=127.0.0.1:{port}"),
             format!("--advertise-addr=127.0.0.1:{port}"),
             format!("--join={}", cluster.master_addrs().join(",")),
-            format!("--keepalive-ttl={ttl}"),
+            format!("--keepalive-ttl={ttl_s}"),
         ];
         let marks = cluster.folder().join(format!("{name}.marks"));
         let armed: Vec<String> = traps.iter().map(ToString::to_string).collect();

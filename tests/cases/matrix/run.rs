@@ -148,7 +148,9 @@ impl<'a> Run<'a> {
                 let Some(proxy) = &self.proxy else { return Ok(()) };
                 let loss = if rng.random_bool(0.7) { Loss::Answer } else { Loss::Statement };
                 if self.cell.row.scenario == Scenario::LostCommit {
-                    proxy.play("COMMIT", [loss]);
+                    // a connection that is being registered may meet the first
+                    let script = [loss, Loss::Pass, Loss::Pass, loss, Loss::Pass, Loss::Pass, loss];
+                    proxy.play("COMMIT", script);
                 } else {
                     // the command itself and not the intent that quotes it
                     proxy.play("\u{3}ALTER TABLE", [loss]);

@@ -94,7 +94,10 @@ impl LaneTask {
         tokio::select! {
             biased;
             () = kill.cancelled() => {}
-            () = self.work(&mut jobs) => self.lane.close().await,
+            () = self.work(&mut jobs) => {
+                crate::fail_point::pass("drained");
+                self.lane.close().await;
+            }
         }
     }
 
