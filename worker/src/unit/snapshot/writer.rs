@@ -28,6 +28,8 @@ pub(super) struct Writer {
     row: LaneRow,
     /// Something else than a plain commit happened: the row in the target may be ahead of ours.
     is_doubtful: bool,
+    /// How far announced DDLs have moved the row's seq; the lane counts them for itself.
+    n_announced: u64,
 }
 
 /// What an update leads.
@@ -50,7 +52,7 @@ pub(super) enum Refusal {
 
 impl Writer {
     pub(super) fn new(lane: Lane, row: LaneRow) -> Self {
-        Self { lane, row, is_doubtful: false }
+        Self { lane, row, is_doubtful: false, n_announced: 0 }
     }
 
     pub(super) fn row(&self) -> &LaneRow {
@@ -95,7 +97,9 @@ impl Writer {
             settings: DdlSettings::default(),
         };
         let update = self.row.touch();
-        self.attempt(&update, Work::Ddl(&piece)).await.map(|_| ())
+        self.attempt(&update, Work::Ddl(&piece)).await?;
+        self.n_announced += 1;
+        Ok(())
     }
 
     async fn attempt(&mut self, update: &FenceUpdate, work: Work<'_>) -> Result<Vec<u64>, Refusal> {
@@ -148,8 +152,9 @@ impl Writer {
     }
 
     /// Ends the connection in order. The row as it is in the target.
-    pub(super) async fn close(self) -> LaneRow {
+    pub(super) async fn close(mut self) -> LaneRow {
         self.lane.close().await;
+        self.row.seq += self.n_announced;
         self.row
     }
 }

@@ -106,7 +106,7 @@ fn texts_of_questions_and_chunks() {
     expect!["SELECT MIN(`id`),MAX(`id`) FROM `src`.`t`"].assert_eq(&text(select::min_max(&name, &structure, &key)));
     expect!["SELECT MIN(`id`),MAX(`id`) FROM `src`.`t` WHERE `id`>=-3 AND `id`<=9"]
         .assert_eq(&text(select::min_max_in(&name, &structure, &key, -3, 9)));
-    expect!["EXPLAIN FORMAT=TRADITIONAL SELECT `id` FROM `src`.`t` FORCE INDEX (`PRIMARY`) WHERE `id`>=-3 AND `id`<=9"]
+    expect!["EXPLAIN FORMAT=TRADITIONAL SELECT `id` FROM `src`.`t` USE INDEX (`PRIMARY`) WHERE `id`>=-3 AND `id`<=9"]
         .assert_eq(&text(select::expected_rows(&name, &structure, &key, -3, 9)));
 }
 
