@@ -12,6 +12,8 @@ pub mod lane;
 mod leader;
 pub mod rules;
 pub mod scenario;
+pub mod taking;
 pub mod target;
+pub mod task;
 pub mod worker;
 pub mod world;

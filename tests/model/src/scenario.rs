@@ -100,11 +100,19 @@ pub const BASE: Scenario = Scenario {
     rules: Rules { mutant: None },
 };
 
-/// Two lanes race on units of which the first and the third are in conflict; owners change and die.
+/// Two lanes race on units of which the first and the third are in conflict; the owner changes.
 pub const OWNERS: Scenario = Scenario {
     name: "owners",
     units: &[rows(&[1]), rows(&[2]), rows(&[1])],
-    faults: Faults { grants: 1, crashes: 1, ..NO_FAULTS },
+    faults: Faults { grants: 1, ..NO_FAULTS },
+    ..BASE
+};
+
+/// The owner dies, and again.
+pub const CRASHES: Scenario = Scenario {
+    name: "crashes",
+    units: &[rows(&[1]), rows(&[2]), rows(&[1])],
+    faults: Faults { crashes: 2, losses: 1, refusals: 1, ..NO_FAULTS },
     ..BASE
 };
 
@@ -181,9 +189,18 @@ pub const QUICK_POWER: Scenario = Scenario {
 /// A DDL between rows of its table, with rows of another table beside it.
 pub const DDL: Scenario = Scenario {
     name: "ddl",
+    units: &[rows(&[1]), ddl(0), rows(&[1]), rows_of(1, &[9])],
+    n_lanes: [2, 1],
+    faults: Faults { grants: 1, ..NO_FAULTS },
+    ..BASE
+};
+
+/// The same with crashes and lost answers, under one owner.
+pub const DDL_CRASHES: Scenario = Scenario {
+    name: "ddl and crashes",
     units: &[rows_of(1, &[9]), ddl(0), rows(&[1])],
     n_lanes: [2, 1],
-    faults: Faults { grants: 1, losses: 1, ..NO_FAULTS },
+    faults: Faults { crashes: 1, losses: 1, ..NO_FAULTS },
     ..BASE
 };
 
@@ -230,13 +247,14 @@ pub const NO_KILL: Scenario = Scenario {
     name: "no kill",
     units: &[rows(&[1]), rows(&[1])],
     n_lanes: [1, 1],
-    faults: Faults { grants: 1, losses: 1, crashes: 1, ..NO_FAULTS },
+    faults: Faults { grants: 1, crashes: 1, ..NO_FAULTS },
     no_kill: true,
     ..BASE
 };
 
 pub const ALL: &[Scenario] = &[
     OWNERS,
+    CRASHES,
     THREE_OWNERS,
     FEWER_LANES,
     UNKNOWN,
@@ -246,6 +264,7 @@ pub const ALL: &[Scenario] = &[
     POWER_OWNERS,
     QUICK_POWER,
     DDL,
+    DDL_CRASHES,
     LOST_DDL,
     DDL_POWER,
     PAUSED,

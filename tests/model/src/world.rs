@@ -11,12 +11,13 @@ use dm_model::Epoch;
 use crate::{
     explore::Model,
     invariants,
-    lane::{Phase, Stage, Task},
     leader::Leader,
     rules::Mutant,
     scenario::{Faults, Scenario},
+    taking::Taking,
     target::{InFlight, Target, Transaction, Write},
-    worker::{End, Incarnation, Role, Taking, Went, Worker},
+    task::{Phase, Stage, Task},
+    worker::{End, Incarnation, Role, Went, Worker},
 };
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -8,7 +8,7 @@ use dm_model_check::{
 };
 
 fn bound() -> usize {
-    std::env::var("DM_MODEL_STATES").ok().and_then(|text| text.parse().ok()).unwrap_or(1_500_000)
+    std::env::var("DM_MODEL_STATES").ok().and_then(|text| text.parse().ok()).unwrap_or(720_000)
 }
 
 fn holds(scenario: Scenario) {
@@ -33,7 +33,8 @@ macro_rules! scenarios {
 }
 
 scenarios! {
-    owners_change_and_die: OWNERS,
+    owners_change: OWNERS,
+    the_owner_dies: CRASHES,
     three_owners_in_a_row: THREE_OWNERS,
     an_owner_with_fewer_lanes: FEWER_LANES,
     commits_without_an_answer: UNKNOWN,
@@ -43,6 +44,7 @@ scenarios! {
     the_target_forgets_while_owners_change: POWER_OWNERS,
     the_target_forgets_quickly: QUICK_POWER,
     a_ddl_between_rows: DDL,
+    a_ddl_and_crashes: DDL_CRASHES,
     a_ddl_without_an_answer: LOST_DDL,
     a_ddl_and_a_target_that_forgets: DDL_POWER,
     pause_and_resume: PAUSED,
