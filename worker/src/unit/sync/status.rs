@@ -77,9 +77,9 @@ pub(super) fn show(
     if is_caught_up(status, source) {
         totals.caught_up = furthest(&status.read, &source.location).clone();
     }
-    let applied = furthest(&status.reached.location, &totals.caught_up);
     totals.look(monotonic_ms, counters.n_rows_committed, counters.n_bytes);
     let (recent_rps, recent_bps) = totals.recent();
+    let applied = furthest(&status.reached.location, &totals.caught_up);
     let elapsed_ms = monotonic_ms.saturating_sub(totals.started_ms).max(1);
     let is_synced = source.error.is_none() && is_caught_up(status, source);
     let remaining_bytes = if is_synced { Some(0) } else { remaining_bytes(&applied.position, source) };
