@@ -203,7 +203,7 @@ macro_rules! read {
             Ok(Ok(Found::View(view))) => view,
             Ok(Ok(Found::Answer(answer))) => return answer,
             Ok(Err(status)) => return Err(status),
-            Err(_) => $self.stale(asked),
+            Err(_) => $self.stale(asked.min(forward::leaderless_since(&$self.context.cluster.leadership().borrow()))),
         };
         Ok(Response::new($handler(&$self.context, &view, request)))
     }};
@@ -284,5 +284,15 @@ impl pb::master_server::Master for Service {
         request: Request<pb::TransferLeaderRequest>,
     ) -> Result<Response<pb::TransferLeaderResponse>, Status> {
         write!(self, request, transfer_leader, leader::transfer)
+    }
+
+    async fn operate_leader(
+        &self,
+        mut request: Request<pb::OperateLeaderRequest>,
+    ) -> Result<Response<pb::OperateLeaderResponse>, Status> {
+        if request.get_ref().name.is_empty() {
+            request.get_mut().name = self.context.name.to_string();
+        }
+        write!(self, request, operate_leader, leader::operate)
     }
 }

@@ -37,7 +37,7 @@ use crate::{
     cluster::Cluster,
     context::{Context, SESSION_TTL},
     error::Error,
-    leader,
+    evict, leader,
     metrics::MasterMetrics,
 };
 
@@ -144,6 +144,7 @@ impl Master {
         );
         let (duties, stop_duties) = (Tasks::new(), CancellationToken::new());
         duties.spawn("leader", leader::supervise(context.clone(), stop_duties.clone()));
+        duties.spawn("evict", evict::run(context.clone(), stop_duties.clone()));
         duties.spawn("figures", show_figures(context.clone(), stop_duties.clone()));
         let (server, server_shutdown) = start_server(&context, metrics, listener, options.tls.clone());
         info!(name = %options.name, api = %api_addr, peer = %context.cluster.node().peer_addr(), "dm-master runs");
@@ -199,7 +200,7 @@ async fn hand_leadership_over(context: &Context) {
     if !node.leadership().borrow().is_leader() {
         return;
     }
-    let Some(to) = node.best_successor() else { return };
+    let Some(to) = node.best_successor(&evict::evicted_nodes(&context.cluster)) else { return };
     info!(to, "handing leadership over before the end");
     match timeout(HAND_OVER_LIMIT, node.transfer_leader(to, SlowDisk::Accept)).await {
         Ok(Ok(transfer)) => info!(leader = transfer.leader, gap = ?transfer.gap, "leadership handed over"),

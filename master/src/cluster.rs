@@ -5,7 +5,7 @@
 use dm_model::{MasterName, Revision};
 use dm_raft::{
     Change, Node,
-    node::{LeaderHint, LeaderToken, Leadership},
+    node::{LeaderHint, LeaderToken, Leadership, Member},
 };
 use dm_runtime::clock;
 use dm_state::{ClientId, ClientSeq, Command, Entry, Reply, State};
@@ -18,6 +18,13 @@ use crate::error::Error;
 pub struct Done {
     pub revision: Revision,
     pub reply: Reply,
+}
+
+/// Where a member answers clients: as it registered, or as it told this node itself. Empty when neither is known.
+pub fn client_address(state: &State, member: &Member) -> String {
+    let known = MasterName::parse(member.master.name.clone()).ok();
+    let known = known.and_then(|name| state.master(&name).map(|master| master.addresses.client.clone()));
+    known.filter(|addr| !addr.is_empty()).unwrap_or_else(|| member.master.api_addr.clone())
 }
 
 /// Cheap to clone; all clones are one node.
@@ -79,12 +86,16 @@ impl Cluster {
         Ok(Done { revision: committed.revision, reply: committed.reply.into_result()? })
     }
 
-    /// Client addresses of all masters, the leader's first. Workers and clients find the leader by them.
+    /// Client addresses of all masters, the leader's first. Workers and clients find the leader by them. Empty while one
+    /// of them is not known: half a list would make those who hear it forget the others.
     pub fn client_addresses(&self) -> Vec<String> {
         let leader = self.leader().map(|leader| leader.api_addr).unwrap_or_default();
-        let members = self.node.members();
+        let state = self.local();
         let mut addresses: Vec<String> =
-            members.into_iter().map(|member| member.master.api_addr).filter(|addr| !addr.is_empty()).collect();
+            self.node.members().iter().map(|member| client_address(&state, member)).collect();
+        if addresses.iter().any(String::is_empty) {
+            return Vec::new();
+        }
         addresses.sort_by_key(|addr| *addr != leader);
         addresses.dedup();
         addresses

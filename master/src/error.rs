@@ -4,7 +4,7 @@
 //! case of its own).
 
 use dm_model::{
-    SourceId, TaskName,
+    MasterName, SourceId, TaskName,
     error::{Class, Code, Coded, Level, Report, Retry, Scope},
 };
 
@@ -57,6 +57,12 @@ pub enum Error {
     TargetSilent { task: TaskName, seconds: u64 },
     #[error("the request was given up because this dm-master lost its leadership")]
     LeadershipLost,
+    #[error("removing {name} leaves {n_voters} voting dm-masters, of which {n_alive} answer: no majority")]
+    NoMajorityLeft { name: MasterName, n_alive: usize, n_voters: usize },
+    #[error("{name} is evicted from leading")]
+    Evicted { name: MasterName },
+    #[error("the next leader refused: {text}")]
+    RefusedElsewhere { text: String },
     #[error("dm-master has no secret key: `secret-key-path` is not set")]
     NoSecretKey,
     #[error("not supported yet: {what}")]
@@ -148,12 +154,19 @@ impl Coded for Error {
                 "Please check `target-database` in the task file.",
             ),
             Self::LeadershipLost => master(60305, Level::Medium, "Please look at the status and repeat the request."),
+            Self::NoMajorityLeft { .. } => {
+                master(60312, Level::High, "Please start the other dm-masters, or remove those that are dead first.")
+            }
+            Self::Evicted { .. } => master(60314, Level::Low, "Please use `operate-leader cancel-evict` first."),
+            Self::RefusedElsewhere { .. } => master(60313, Level::Medium, "Please repeat the request."),
             Self::NoSecretKey => master(11127, Level::High, "Please set `secret-key-path` on all dm-masters."),
             Self::NotBuilt { .. } => master(60306, Level::Medium, ""),
             Self::NobodyToJoin { .. } => {
                 master(60307, Level::High, "Please check `join`: client addresses of running dm-masters.")
             }
-            Self::ReadFile { .. } | Self::Tls(_) => master(60308, Level::High, "Please check the path in the configuration."),
+            Self::ReadFile { .. } | Self::Tls(_) => {
+                master(60308, Level::High, "Please check the path in the configuration.")
+            }
             Self::Listen { .. } | Self::ListenApi(_) => {
                 master(60309, Level::High, "Please check that the port is free and the address is this machine's.")
             }
@@ -195,6 +208,9 @@ impl Error {
             | Self::BinlogFormat { .. }
             | Self::SourceSilent { .. }
             | Self::TargetSilent { .. }
+            | Self::NoMajorityLeft { .. }
+            | Self::Evicted { .. }
+            | Self::RefusedElsewhere { .. }
             | Self::NoSecretKey
             | Self::NotBuilt { .. }
             | Self::NobodyToJoin { .. }

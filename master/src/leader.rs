@@ -12,13 +12,14 @@ pub mod pusher;
 pub mod reconciler;
 pub mod registrar;
 pub mod reports;
+pub mod search;
 pub mod sessions;
 pub mod statuses;
 
 use std::sync::Arc;
 
 use dm_model::error::Chain;
-use dm_raft::node::LeaderToken;
+use dm_raft::node::{LeaderToken, Leadership};
 use dm_runtime::{Tasks, clock};
 use dm_state::{Command, State, scheduler::Millis};
 use tokio::time::{Duration, sleep};
@@ -64,16 +65,20 @@ pub fn now() -> Millis {
 /// Leads whenever this node is the leader, until `stop`.
 pub async fn supervise(context: Context, stop: CancellationToken) {
     let mut leadership = context.cluster.leadership();
+    // a leader was heard in this process's life, so workers have been in touch with the cluster a moment ago
+    let mut was_led = false;
     loop {
-        let token = leadership.borrow_and_update().token();
-        if let Some(token) = token {
-            match begin(&context, token).await {
+        let present = leadership.borrow_and_update().clone();
+        was_led |= matches!(present, Leadership::Follower { .. });
+        if let Some(token) = present.token() {
+            match begin(&context, token, grace(&context, was_led)).await {
                 Ok(leading) => {
                     let ended = async {
                         // an error means Raft is gone, which ends the leadership as well
                         let _ = leadership.wait_for(|now| now.token() != Some(token)).await;
                     };
                     lead(&context, leading, ended, &stop).await;
+                    was_led = true;
                 }
                 Err(error) => {
                     info!(error = %Chain(&error), "cannot begin to lead yet");
@@ -95,13 +100,23 @@ pub async fn supervise(context: Context, stop: CancellationToken) {
     }
 }
 
-async fn begin(context: &Context, token: LeaderToken) -> Result<Arc<Leading>, Error> {
+/// What workers need to find a new leader. After a start of the whole control plane they may have been looking for long.
+fn grace(context: &Context, was_led: bool) -> Millis {
+    if was_led {
+        let election = context.cluster.node().election_max();
+        Millis(u64::try_from(election.as_millis()).unwrap_or(u64::MAX).saturating_mul(4))
+    } else {
+        context.session_ttl
+    }
+}
+
+async fn begin(context: &Context, token: LeaderToken, grace: Millis) -> Result<Arc<Leading>, Error> {
     let state = context.cluster.read().await?;
     registrar::bootstrap(&context.cluster, token, &state).await?;
     Ok(Arc::new(Leading {
         token,
         cluster: context.cluster.clone(),
-        sessions: Sessions::new(now()),
+        sessions: Sessions::new(now(), grace),
         statuses: Statuses::default(),
         progress: Progress::default(),
         cancel: CancellationToken::new(),
@@ -113,6 +128,7 @@ async fn lead(context: &Context, leading: Arc<Leading>, ended: impl Future<Outpu
     context.metrics.leader_started();
     let duties = Tasks::new();
     duties.spawn("registrar", registrar::run(context.clone(), Arc::clone(&leading)));
+    duties.spawn("search", search::run(Arc::clone(&leading)));
     duties.spawn("pusher", pusher::run(Arc::clone(&leading)));
     duties.spawn("progress", progress::run(Arc::clone(&leading)));
     duties.spawn("reconciler", reconciler::run(context.clone(), Arc::clone(&leading)));

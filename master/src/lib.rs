@@ -9,6 +9,7 @@ pub mod boot;
 pub mod cluster;
 pub mod context;
 pub mod error;
+pub mod evict;
 pub mod flags;
 pub mod forward;
 pub mod latch;

@@ -20,7 +20,11 @@ mod load;
 mod operators;
 #[path = "cluster/refusals.rs"]
 mod refusals;
+#[path = "cluster/stopping.rs"]
+mod stopping;
 #[path = "cluster/stores.rs"]
 mod stores;
 #[path = "cluster/tasks.rs"]
 mod tasks;
+#[path = "cluster/tls.rs"]
+mod tls;

@@ -1,7 +1,10 @@
 //! Measures three masters in one process over loopback: writes per second by number of clients, latency of reads, and
 //! the gap writers see when leadership is handed over.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use dm_model::{ClusterId, UnixMillis};
 use dm_raft::{
@@ -86,7 +89,7 @@ async fn main() -> anyhow::Result<()> {
     let mut gaps = Vec::new();
     for _ in 0..20 {
         let node = leader(&nodes).await;
-        let Some(to) = node.best_successor() else { continue };
+        let Some(to) = node.best_successor(&BTreeSet::new()) else { continue };
         let started = Instant::now();
         if let Err(error) = node.transfer_leader(to, SlowDisk::Accept).await {
             println!("no transfer: {error}");

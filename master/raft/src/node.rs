@@ -1,7 +1,7 @@
 //! The handle the master process uses: one node of the Raft group.
 //!
 //! Owns: the store, Raft, the peer service, and the tasks beside them. Cheap to clone; all clones are one node.
-//! Never does: propose anything by itself, but the registration of a master that asks to join.
+//! Never does: propose anything by itself, but the registration of masters: of one that asks to join, and of itself.
 //! Fails: see [`ProposeError`] for one command; [`Node::fatal`] ends when the node can go on no more.
 
 mod disk;
@@ -10,6 +10,8 @@ mod leadership;
 mod members;
 pub mod options;
 mod propose;
+mod register;
+mod removed;
 mod start;
 #[cfg(test)]
 mod tests;
@@ -60,6 +62,7 @@ struct Shared {
     applied: Arc<Applied>,
     disk: Arc<disk::Disk>,
     leadership: watch::Receiver<Leadership>,
+    removed: watch::Receiver<bool>,
     profile: Profile,
     timeout: Duration,
     peer_addr: std::net::SocketAddr,
@@ -109,15 +112,24 @@ impl Node {
         self.shared.applied.changes()
     }
 
-    /// Ends when the node cannot go on: a failed write, damaged data, an unknown command. The process should exit.
+    /// Ends when the node cannot go on: a failed write, damaged data, an unknown command, or the others took it out of the
+    /// group. The process should exit.
     pub async fn fatal(&self) -> String {
         let mut metrics = self.shared.raft.metrics();
+        let mut removed = self.shared.removed.clone();
         loop {
             if let Err(fatal) = &metrics.borrow_and_update().running_state {
                 return fatal.to_string();
             }
-            if metrics.changed().await.is_err() {
-                return "raft is gone".to_owned();
+            if *removed.borrow_and_update() {
+                return "this dm-master was removed from the cluster, its store cannot be used any more".to_owned();
+            }
+            tokio::select! {
+                changed = metrics.changed() => if changed.is_err() {
+                    return "raft is gone".to_owned();
+                },
+                // the watcher ends with the node, and then the metrics say so
+                Ok(()) = removed.changed() => {}
             }
         }
     }

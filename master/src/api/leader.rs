@@ -8,16 +8,19 @@ use std::{
 use dm_model::{MasterName, error::Coded};
 use dm_proto::{
     meta::{PutRequest, meta_client::MetaClient},
-    pb::{TransferLeaderRequest, TransferLeaderResponse},
+    pb::{LeaderOp, OperateLeaderRequest, OperateLeaderResponse, TransferLeaderRequest, TransferLeaderResponse},
 };
 use dm_raft::node::{SlowDisk, TransferError};
-use dm_state::{Command, Rejection, command::PutMeta};
+use dm_state::{
+    Command, Rejection,
+    command::{DeleteMeta, PutMeta},
+};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::marked;
-use crate::{context::Context, error::Error, leader::Leading};
+use crate::{context::Context, error::Error, evict, leader::Leading};
 
 /// Pause between two probe writes.
 const PROBE_PERIOD: Duration = Duration::from_millis(2);
@@ -45,9 +48,44 @@ pub(super) async fn transfer(
     }
 }
 
+/// `operate-leader evict` and `cancel-evict`.
+pub(super) async fn operate(
+    _context: &Context,
+    leading: &Arc<Leading>,
+    request: OperateLeaderRequest,
+) -> OperateLeaderResponse {
+    match try_operate(leading, &request).await {
+        Ok(()) => OperateLeaderResponse { result: true, msg: String::new() },
+        Err(error) => OperateLeaderResponse { result: false, msg: error.text() },
+    }
+}
+
+async fn try_operate(leading: &Leading, request: &OperateLeaderRequest) -> Result<(), Error> {
+    let name = request.name.clone();
+    let name =
+        MasterName::parse(name.clone()).map_err(|_| Error::BadArgument { what: "dm-master name", text: name })?;
+    if leading.cluster.member_named(&name).is_none() {
+        return Err(Rejection::MasterUnknown { name }.into());
+    }
+    let key = evict::key(&name);
+    let command = match request.op() {
+        LeaderOp::EvictLeaderOp => Command::PutMeta(PutMeta { key, value: b"1".to_vec() }),
+        LeaderOp::CancelEvictLeaderOp => Command::DeleteMeta(DeleteMeta { key }),
+        LeaderOp::InvalidLeaderOp => {
+            let op = request.op().as_str_name().to_owned();
+            return Err(Error::BadOperation { op, expected: "evict, cancel-evict" });
+        }
+    };
+    leading.propose(command).await?;
+    Ok(())
+}
+
 async fn try_transfer(context: &Context, leading: &Leading, name: &str) -> Result<TransferLeaderResponse, Error> {
     let name =
         MasterName::parse(name).map_err(|_| Error::BadArgument { what: "dm-master name", text: name.to_owned() })?;
+    if evict::is_evicted(&leading.read().await?, &name) {
+        return Err(Error::Evicted { name });
+    }
     let to = leading.cluster.member_named(&name).ok_or(Rejection::MasterUnknown { name })?;
     let probe = Probe::start(context);
     probe.wait_for_success(Instant::now(), MARGIN * 10).await;

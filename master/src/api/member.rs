@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use dm_model::{MasterName, WorkerName};
-use dm_proto::pb::{self, members::Member};
-use dm_raft::node::SlowDisk;
+use dm_proto::pb::{self, master_client::MasterClient, members::Member};
+use dm_raft::node::{Leadership, SlowDisk};
 use dm_state::{
     Command, State,
-    command::{RetireMaster, RetireWorker},
+    command::{DeleteMeta, RetireMaster, RetireWorker},
     state::WorkerStage,
 };
+use tokio::time::timeout;
 use tracing::info;
 
-use super::View;
-use crate::{context::Context, error::Error, leader::Leading};
+use super::{View, marked};
+use crate::{cluster::client_address, context::Context, error::Error, evict, leader::Leading};
 
 pub(super) fn list(context: &Context, view: &View, request: pb::ListMemberRequest) -> pb::ListMemberResponse {
     let all = !request.leader && !request.master && !request.worker;
@@ -58,12 +59,7 @@ fn masters(context: &Context, state: &State, named: &dyn Fn(&str) -> bool) -> pb
         .into_iter()
         .filter(|member| named(&member.master.name))
         .map(|member| {
-            let known = MasterName::parse(member.master.name.clone()).ok();
-            let known = known.and_then(|name| state.master(&name).map(|master| master.addresses.clone()));
-            let client = match known {
-                Some(known) if !known.client.is_empty() => known.client,
-                Some(_) | None => member.master.api_addr.clone(),
-            };
+            let client = client_address(state, &member);
             pb::MasterInfo {
                 member_id: member.node.to_string(),
                 alive: is_alive(member.node),
@@ -121,26 +117,101 @@ async fn offline_worker(leading: &Leading, name: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// First out of the group, so that it cannot vote any more, then out of the address book.
+/// First out of the group, so that it cannot vote any more, then out of the address book. Each half may be repeated: a
+/// request that ended between them is brought to its end by the next one.
 async fn offline_master(context: &Context, leading: &Leading, name: &str) -> Result<(), Error> {
     let name =
         MasterName::parse(name).map_err(|_| Error::BadArgument { what: "master name", text: name.to_owned() })?;
     let state = leading.read().await?;
-    if state.master(&name).is_none() {
+    let member = leading.cluster.member_named(&name);
+    if state.master(&name).is_none() && member.is_none() {
         return Err(dm_state::Rejection::MasterUnknown { name }.into());
     }
-    if state.masters().len() == 1 {
-        return Err(dm_state::Rejection::MasterIsLast { name }.into());
-    }
-    if name == context.name {
-        let to = leading.cluster.node().best_successor().ok_or(Error::NoLeader { waited_ms: 0 })?;
-        info!(to, "leadership goes to another dm-master before this one is removed");
-        leading.cluster.node().transfer_leader(to, SlowDisk::Accept).await?;
-        return Err(Error::LeadershipLost);
-    }
-    leading.propose(Command::RetireMaster(RetireMaster { name: name.clone() })).await?;
-    if let Some(node) = leading.cluster.member_named(&name) {
+    if let Some(node) = member {
+        let rest = Rest::of(leading, node);
+        if rest.n_voters == 0 {
+            return Err(dm_state::Rejection::MasterIsLast { name }.into());
+        }
+        if !rest.has_majority() {
+            return Err(Error::NoMajorityLeft { name, n_alive: rest.n_alive, n_voters: rest.n_voters });
+        }
+        if name == context.name {
+            return hand_over_and_offline(context, leading, &name).await;
+        }
         leading.cluster.node().remove_member(node).await?;
     }
+    if evict::is_evicted(&state, &name) {
+        leading.propose(Command::DeleteMeta(DeleteMeta { key: evict::key(&name) })).await?;
+    }
+    if state.master(&name).is_some() {
+        leading.propose(Command::RetireMaster(RetireMaster { name })).await?;
+    }
     Ok(())
+}
+
+/// The voters that stay when one is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Rest {
+    n_voters: usize,
+    n_alive: usize,
+}
+
+impl Rest {
+    fn of(leading: &Leading, removed: u64) -> Self {
+        let node = leading.cluster.node();
+        let (figures, limit) = (node.figures(), node.timeout() / 2);
+        let is_alive = |voter: u64| {
+            voter == figures.node || figures.heard.get(&voter).copied().flatten().is_some_and(|ago| ago < limit)
+        };
+        let voters: Vec<u64> = node
+            .members()
+            .into_iter()
+            .filter(|member| member.voter && member.node != removed)
+            .map(|member| member.node)
+            .collect();
+        Self { n_voters: voters.len(), n_alive: voters.iter().filter(|voter| is_alive(**voter)).count() }
+    }
+
+    /// Without one, the removal itself could not be agreed on, and nothing after it.
+    fn has_majority(self) -> bool {
+        self.n_alive > self.n_voters / 2
+    }
+}
+
+/// A leader does not take itself out: it hands over, and the next one does.
+async fn hand_over_and_offline(context: &Context, leading: &Leading, name: &MasterName) -> Result<(), Error> {
+    let node = leading.cluster.node();
+    let to = node.best_successor(&evict::evicted_nodes(&leading.cluster)).ok_or(Error::NoLeader { waited_ms: 0 })?;
+    info!(to, "leadership goes to another dm-master before this one is removed");
+    node.transfer_leader(to, SlowDisk::Accept).await?;
+    let mut leadership = context.cluster.leadership();
+    let next = leadership.wait_for(|now| matches!(now, Leadership::Follower { leader } if !leader.api_addr.is_empty()));
+    let next = match timeout(node.timeout(), next).await {
+        Ok(Ok(now)) => match &*now {
+            Leadership::Follower { leader } => leader.api_addr.clone(),
+            Leadership::Leader { .. } | Leadership::NoLeader { .. } => return Err(Error::LeadershipLost),
+        },
+        Ok(Err(_)) | Err(_) => return Err(Error::LeadershipLost),
+    };
+    let request = pb::OfflineMemberRequest { r#type: "master".to_owned(), name: name.to_string() };
+    let answer = MasterClient::new(context.channel(&next)?).offline_member(marked(request)).await;
+    match answer.map(tonic::Response::into_inner) {
+        Ok(answer) if answer.result => Ok(()),
+        Ok(answer) => Err(Error::RefusedElsewhere { text: answer.msg }),
+        Err(_) => Err(Error::LeadershipLost),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_master_goes_only_when_the_others_can_agree_without_it() {
+        for (n_voters, n_alive, may_go) in
+            [(1, 1, true), (2, 1, false), (2, 2, true), (3, 1, false), (3, 2, true), (4, 2, false), (4, 3, true)]
+        {
+            assert_eq!(Rest { n_voters, n_alive }.has_majority(), may_go, "{n_alive} of {n_voters}");
+        }
+    }
 }

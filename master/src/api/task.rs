@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use dm_model::{Epoch, Revision, SourceId, SubtaskId, TaskName};
+use dm_model::{Revision, SourceId, SubtaskId, TaskName};
 use dm_proto::pb::{self, TaskOp};
 use dm_state::{
     Command, State,
@@ -157,7 +157,8 @@ fn is_answering(leading: &Leading, state: &State, id: &SubtaskId) -> bool {
     state.subtask(id).and_then(|subtask| subtask.owner).is_some_and(|owner| leading.sessions.may_answer(owner.session))
 }
 
-/// Fences off those whose owner did not answer. One that never had an owner needs none of it.
+/// Fences off those whose owner did not answer. One that nobody can act for needs none of it: it never had an owner, or
+/// the last one has let go.
 async fn take_away(
     context: &Context,
     leading: &Arc<Leading>,
@@ -166,8 +167,8 @@ async fn take_away(
     let state = leading.cluster.local();
     let mut behind = Vec::new();
     for id in wait::behind(&outcomes) {
-        let was_owned = state.subtask(&id).is_some_and(|subtask| subtask.last_epoch != Epoch::default());
-        if was_owned {
+        let may_act = state.subtask(&id).is_some_and(|subtask| subtask.owner.is_some() || subtask.unfenced.is_some());
+        if may_act {
             behind.push(id);
         } else {
             outcomes.insert(id, Outcome::Reached);

@@ -14,7 +14,7 @@ use dm_state::{
     Command, Rejection, Reply, State,
     apply::session::Takeover,
     command::{CloseSession, OpenSession, RegisterWorker},
-    scheduler::{Millis, Redial, Ttl},
+    scheduler::Redial,
 };
 use tokio::{
     net::TcpStream,
@@ -85,11 +85,7 @@ pub async fn serve(context: Context, leading: Arc<Leading>, mut inbox: Streaming
             return;
         }
     };
-    let ttl = (hello.keepalive_ttl_ms > 0).then(|| {
-        let silent = Millis(u64::from(hello.keepalive_ttl_ms));
-        Ttl::of_keepalive(silent, silent)
-    });
-    let stream = leading.sessions.attach(session, ttl, now());
+    let stream = leading.sessions.attach(session, now());
     info!(%worker, %session, addr = hello.advertise_addr, "worker attached");
     let end = converse(&context, &leading, &stream, &mut inbox, &outbox).await;
     finish(&context, &leading, &stream, &worker, &hello.advertise_addr, &outbox, end).await;
@@ -132,6 +128,7 @@ async fn admit(leading: &Leading, hello: &wire::Hello) -> Result<(SessionId, Wor
         addr: hello.advertise_addr.clone(),
         version: hello.version.clone(),
         takeover: Takeover::EndOther,
+        keepalive_ms: u64::from(hello.keepalive_ttl_ms),
     };
     match leading.propose(Command::OpenSession(open)).await {
         Ok(done) => match done.reply {
@@ -254,7 +251,7 @@ fn welcome(context: &Context, leading: &Leading, state: &State, session: Session
         leader_id: leading.token.node,
         term: leading.token.term,
         leader_name: context.name.to_string(),
-        ttl_ms: ms(context.ttl.silent.0),
+        ttl_ms: ms(context.session_ttl.0),
         heartbeat_ms: ms(u64::try_from(HEARTBEAT.as_millis()).unwrap_or(u64::MAX)),
         secret_key: context.secret_key.as_ref().map(|key| key.as_bytes().to_vec()).unwrap_or_default().into(),
         master_addrs: context.cluster.client_addresses(),
@@ -306,7 +303,8 @@ async fn finish(
     }
 }
 
-async fn redial(addr: &str) -> Redial {
+/// What a worker's address says: only a refused connection proves that the process is dead.
+pub(super) async fn redial(addr: &str) -> Redial {
     match timeout(REDIAL_LIMIT, TcpStream::connect(addr)).await {
         Ok(Ok(_)) => Redial::Answered,
         Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => Redial::Refused,

@@ -10,7 +10,10 @@ use dm_mysql::{
     Connector, Purpose,
     fence::{FenceTarget, TakeoverOptions, newest_epoch, remove_meta, take_over},
 };
-use dm_state::{Command, Reply, State, command::FenceOff};
+use dm_state::{
+    Command, Reply, State,
+    command::{ConfirmFence, FenceOff},
+};
 use tokio::time::timeout;
 use tracing::info;
 
@@ -47,9 +50,11 @@ pub async fn fence_off(
     let state = leading.cluster.local();
     let mut results = BTreeMap::new();
     for grant in grants {
-        let result = show(context, &state, &grant.subtask, grant.epoch, foreign, then).await;
+        let mut result = show(context, &state, &grant.subtask, grant.epoch, foreign, then).await;
         if result.is_ok() {
             info!(subtask = %grant.subtask, epoch = %grant.epoch, "target fenced off");
+            let confirm = ConfirmFence { subtask: grant.subtask.clone(), epoch: grant.epoch };
+            result = leading.propose(Command::ConfirmFence(confirm)).await.map(|_| ());
         }
         results.insert(grant.subtask, result);
     }
@@ -78,16 +83,26 @@ async fn show(
     then: Then,
 ) -> Result<(), Error> {
     let target = target(context, state, id, epoch)?;
-    let options = TakeoverOptions { n_lanes: 1, slicing: Slicing::FIRST, from_foreign_cluster: foreign == Foreign::TakeOver };
+    let options =
+        TakeoverOptions { n_lanes: 1, slicing: Slicing::FIRST, from_foreign_cluster: foreign == Foreign::TakeOver };
     let work = async {
         take_over(&target, options).await?;
         match then {
-            Then::Nothing => Ok(()),
-            Then::RemoveMeta => remove_meta(&target).await,
+            Then::Nothing => {}
+            // Without a row of ours a forgotten worker would take the target as its first owner.
+            Then::RemoveMeta => loop {
+                remove_meta(&target).await?;
+                let taken = take_over(&target, options).await?.taken;
+                if taken.rows.iter().all(|row| row.seq == 0) {
+                    break;
+                }
+                info!(subtask = %id, "an earlier owner came between, removing its meta data too");
+            },
         }
+        Ok::<(), Error>(())
     };
     match timeout(LIMIT, work).await {
-        Ok(result) => Ok(result?),
+        Ok(result) => result,
         Err(_) => Err(Error::TargetSilent { task: id.task.clone(), seconds: LIMIT.as_secs() }),
     }
 }

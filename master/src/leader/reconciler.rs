@@ -10,7 +10,7 @@ use dm_model::{SourceId, error::Chain};
 use dm_raft::Change;
 use dm_state::{
     State,
-    scheduler::{Balance, Millis, Step, View, plan},
+    scheduler::{Balance, Millis, Step, Ttl, View, plan},
 };
 use tokio::{
     sync::broadcast::error::RecvError,
@@ -52,7 +52,7 @@ pub(super) async fn run(context: Context, leading: Arc<Leading>) {
         let at = now();
         let gap = Millis(at.0.saturating_sub(last_turn.0));
         last_turn = at;
-        if context.ttl.must_restart_timers(gap) {
+        if Ttl::of_keepalive(context.session_ttl, Millis(0)).must_restart_timers(gap) {
             warn!(gap_ms = gap.0, "this dm-master stood still, sessions get their full time again");
             leading.sessions.restart_timers(at);
         }
@@ -65,7 +65,7 @@ pub(super) async fn run(context: Context, leading: Arc<Leading>) {
 
 async fn turn(context: &Context, leading: &Leading, at: Millis, moving: &mut BTreeMap<SourceId, Millis>) {
     let state = leading.cluster.local();
-    let (mut facts, lost) = leading.sessions.facts(&state, at, &context.ttl);
+    let (mut facts, lost) = leading.sessions.facts(&state, at, context.session_ttl);
     facts.overdue_moves = overdue(&state, at, moving);
     let plan = plan(&View::of(&state, &facts), BALANCE);
     for step in &plan.moves {

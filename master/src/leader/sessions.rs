@@ -27,19 +27,27 @@ pub struct Sessions {
 #[derive(Debug)]
 struct Inner {
     timers_since: Millis,
+    /// What workers need to find this leader.
+    grace: Millis,
     next_stream: u64,
     live: BTreeMap<SessionId, Live>,
-    /// When a session without a stream was seen first: it may have been opened a moment ago, its stream to come.
-    unheard_since: BTreeMap<SessionId, Millis>,
+    unheard: BTreeMap<SessionId, Unheard>,
     /// Sources being moved away: the revision of the first assignments that left them out.
     told_to_drain: BTreeMap<SourceId, u64>,
+}
+
+/// A session of which this leader has no stream yet.
+#[derive(Debug)]
+struct Unheard {
+    /// When it was seen first: it may have been opened a moment ago, its stream to come.
+    since: Millis,
+    /// What dialling its address gave.
+    silence: Silence,
 }
 
 #[derive(Debug)]
 struct Live {
     stream: u64,
-    /// What the worker's own `keepalive-ttl` asks for; `None`: the cluster's.
-    ttl: Option<Ttl>,
     heard: Heard,
     silence: Silence,
     wake: Arc<Notify>,
@@ -55,26 +63,27 @@ pub struct Stream {
 }
 
 impl Sessions {
-    pub fn new(now: Millis) -> Self {
+    /// A leadership begins. `grace`: what workers need to find it.
+    pub fn new(now: Millis, grace: Millis) -> Self {
         Self {
             inner: Mutex::new(Inner {
                 timers_since: now,
+                grace,
                 next_stream: 1,
                 live: BTreeMap::new(),
-                unheard_since: BTreeMap::new(),
+                unheard: BTreeMap::new(),
                 told_to_drain: BTreeMap::new(),
             }),
         }
     }
 
     /// A stream of a session begins; it counts as heard.
-    pub fn attach(&self, session: SessionId, ttl: Option<Ttl>, now: Millis) -> Stream {
+    pub fn attach(&self, session: SessionId, now: Millis) -> Stream {
         let mut inner = self.lock();
         let number = inner.next_stream;
         inner.next_stream += 1;
         let wake = Arc::new(Notify::new());
-        let live =
-            Live { stream: number, ttl, heard: Heard::At(now), silence: Silence::Quiet, wake: Arc::clone(&wake) };
+        let live = Live { stream: number, heard: Heard::At(now), silence: Silence::Quiet, wake: Arc::clone(&wake) };
         if let Some(older) = inner.live.insert(session, live) {
             older.wake.notify_one();
         }
@@ -114,6 +123,29 @@ impl Sessions {
         }
     }
 
+    /// The live sessions of which this leader has had no stream, with their addresses, and which were not found dead.
+    pub fn unheard(&self, state: &State) -> Vec<(SessionId, String)> {
+        let inner = self.lock();
+        let is_dead = |id: &SessionId| {
+            let silence = inner.unheard.get(id).map(|unheard| unheard.silence);
+            matches!(silence, Some(Silence::Broken { redial: Redial::Refused, .. }))
+        };
+        state
+            .sessions()
+            .filter(|session| !inner.live.contains_key(&session.id) && !is_dead(&session.id))
+            .map(|session| (session.id, session.addr.clone()))
+            .collect()
+    }
+
+    /// What dialling the worker of an unheard session gave.
+    pub fn dialled(&self, session: SessionId, result: Redial, now: Millis) {
+        let mut inner = self.lock();
+        if !inner.live.contains_key(&session) {
+            let silence = Silence::Broken { at: now, redial: result };
+            inner.unheard.entry(session).or_insert(Unheard { since: now, silence }).silence = silence;
+        }
+    }
+
     pub fn wake(&self, sessions: &BTreeSet<SessionId>) {
         let inner = self.lock();
         for live in sessions.iter().filter_map(|session| inner.live.get(session)) {
@@ -137,7 +169,8 @@ impl Sessions {
     }
 
     /// The health of every session in the state, and those to give up with the cause. Forgets sessions that ended.
-    pub fn facts(&self, state: &State, now: Millis, ttl: &Ttl) -> (Facts, Vec<(SessionId, Cause)>) {
+    /// `silent` is the cluster's `keepalive-ttl`, for workers that did not ask for one of their own.
+    pub fn facts(&self, state: &State, now: Millis, silent: Millis) -> (Facts, Vec<(SessionId, Cause)>) {
         let mut inner = self.lock();
         inner.live.retain(|session, live| {
             let lives = state.session(*session).is_some();
@@ -146,19 +179,21 @@ impl Sessions {
             }
             lives
         });
-        let Inner { live, unheard_since, timers_since, .. } = &mut *inner;
-        unheard_since.retain(|session, _| state.session(*session).is_some() && !live.contains_key(session));
+        let Inner { live, unheard, timers_since, grace, .. } = &mut *inner;
+        unheard.retain(|session, _| state.session(*session).is_some() && !live.contains_key(session));
         let mut facts = Facts::default();
         let mut lost = Vec::new();
         for session in state.sessions() {
-            let (heard, silence, ttl) = match live.get(&session.id) {
-                Some(live) => (live.heard, live.silence, live.ttl.as_ref().unwrap_or(ttl)),
+            let (heard, silence) = match live.get(&session.id) {
+                Some(live) => (live.heard, live.silence),
                 None => {
-                    let since = *unheard_since.entry(session.id).or_insert(now);
-                    (Heard::NotSince(since.max(*timers_since)), Silence::Quiet, ttl)
+                    let unheard = unheard.entry(session.id).or_insert(Unheard { since: now, silence: Silence::Quiet });
+                    (Heard::NotSince(unheard.since.max(*timers_since)), unheard.silence)
                 }
             };
-            let health = match expire_decision(heard, silence, now, ttl) {
+            let silent = if session.keepalive_ms > 0 { Millis(session.keepalive_ms) } else { silent };
+            let ttl = Ttl::of_keepalive(silent, *grace);
+            let health = match expire_decision(heard, silence, now, &ttl) {
                 Expiry::Alive { .. } => Health::Healthy,
                 Expiry::Suspect { .. } => Health::Suspect,
                 Expiry::Expired(cause) => {
@@ -206,8 +241,11 @@ mod tests {
 
     use super::*;
 
-    /// One worker with session 3.
-    fn state() -> State {
+    const SESSION: SessionId = SessionId(3);
+    const GRACE: Millis = Millis(1_000);
+
+    /// One worker with session 3, that may be silent for so long; 0: as the cluster says.
+    fn state(keepalive_ms: u64) -> State {
         let mut state = State::default();
         let worker = WorkerName::parse("w").unwrap();
         let open = OpenSession {
@@ -216,6 +254,7 @@ mod tests {
             addr: "h:1".into(),
             version: String::new(),
             takeover: Takeover::Refuse,
+            keepalive_ms,
         };
         let commands = [
             Command::Bootstrap(Bootstrap { cluster_id: ClusterId("c".into()), founders: Vec::new() }),
@@ -228,41 +267,66 @@ mod tests {
         state
     }
 
-    const SESSION: SessionId = SessionId(3);
+    fn health_in(state: &State, sessions: &Sessions, at: u64) -> Health {
+        sessions.facts(state, Millis(at), Millis(5_000)).0.sessions[&SESSION].health
+    }
 
     fn health(sessions: &Sessions, at: u64) -> Health {
-        let ttl = Ttl::of_keepalive(Millis(5_000), Millis(5_000));
-        sessions.facts(&state(), Millis(at), &ttl).0.sessions[&SESSION].health
+        health_in(&state(0), sessions, at)
     }
 
     #[test]
-    fn a_new_leader_gives_unheard_sessions_their_full_time() {
-        let sessions = Sessions::new(Millis(100));
+    fn a_new_leader_gives_unheard_sessions_their_time_and_what_it_takes_to_find_it() {
+        let sessions = Sessions::new(Millis(100), GRACE);
         assert_ne!(health(&sessions, 100), Health::Lost);
-        assert_eq!(health(&sessions, 10_000), Health::Suspect);
-        assert_eq!(health(&sessions, 10_100), Health::Lost);
+        assert_eq!(health(&sessions, 6_099), Health::Suspect);
+        assert_eq!(health(&sessions, 6_100), Health::Lost);
     }
 
     #[test]
-    fn a_worker_is_given_the_time_it_asks_for() {
-        let sessions = Sessions::new(Millis(0));
-        let long = Ttl::of_keepalive(Millis(60_000), Millis(60_000));
-        sessions.attach(SESSION, Some(long), Millis(1_000));
-        assert_eq!(health(&sessions, 30_000), Health::Healthy);
-        assert_eq!(health(&sessions, 61_100), Health::Lost);
+    fn a_new_leader_gives_up_a_worker_whose_address_refuses_once_the_living_could_come() {
+        let sessions = Sessions::new(Millis(100), GRACE);
+        assert_eq!(sessions.unheard(&state(0)), [(SESSION, "h:1".to_owned())]);
+        health(&sessions, 100);
+        sessions.dialled(SESSION, Redial::Answered, Millis(110));
+        assert_eq!(sessions.unheard(&state(0)).len(), 1, "an answer proves nothing");
+        sessions.dialled(SESSION, Redial::Refused, Millis(200));
+        assert_eq!(sessions.unheard(&state(0)), []);
+        assert_ne!(health(&sessions, 1_099), Health::Lost);
+        assert_eq!(health(&sessions, 1_100), Health::Lost);
+    }
+
+    #[test]
+    fn a_worker_that_came_is_not_given_up_for_what_dialling_it_gave() {
+        let sessions = Sessions::new(Millis(100), GRACE);
+        sessions.dialled(SESSION, Redial::Refused, Millis(110));
+        sessions.attach(SESSION, Millis(900));
+        sessions.dialled(SESSION, Redial::Refused, Millis(901));
+        assert_eq!(health(&sessions, 2_000), Health::Healthy);
+        assert_eq!(sessions.unheard(&state(0)), []);
+    }
+
+    #[test]
+    fn a_worker_is_given_the_time_it_asks_for_by_every_leader() {
+        let long = state(60_000);
+        let sessions = Sessions::new(Millis(0), GRACE);
+        assert_ne!(health_in(&long, &sessions, 30_000), Health::Lost);
+        sessions.attach(SESSION, Millis(1_000));
+        assert_eq!(health_in(&long, &sessions, 30_000), Health::Healthy);
+        assert_eq!(health_in(&long, &sessions, 61_100), Health::Lost);
     }
 
     #[test]
     fn a_session_that_was_opened_a_moment_ago_is_not_given_up_before_its_stream_is_there() {
-        let sessions = Sessions::new(Millis(100));
+        let sessions = Sessions::new(Millis(100), GRACE);
         assert_ne!(health(&sessions, 60_000), Health::Lost);
     }
 
     #[test]
     fn only_a_broken_stream_makes_a_worker_one_that_does_not_answer() {
-        let sessions = Sessions::new(Millis(0));
+        let sessions = Sessions::new(Millis(0), GRACE);
         assert!(sessions.may_answer(SESSION), "not heard yet by this leader");
-        let stream = sessions.attach(SESSION, None, Millis(1_000));
+        let stream = sessions.attach(SESSION, Millis(1_000));
         assert!(sessions.may_answer(SESSION));
         sessions.broken(&stream, Millis(2_000));
         assert!(!sessions.may_answer(SESSION));
@@ -270,12 +334,12 @@ mod tests {
 
     #[test]
     fn a_dead_process_is_given_up_at_once_unless_it_came_back() {
-        let sessions = Sessions::new(Millis(0));
-        let stream = sessions.attach(SESSION, None, Millis(1_000));
+        let sessions = Sessions::new(Millis(0), GRACE);
+        let stream = sessions.attach(SESSION, Millis(1_000));
         assert!(sessions.broken(&stream, Millis(2_000)));
         sessions.redialled(&stream, Redial::Refused);
         assert_eq!(health(&sessions, 2_400), Health::Lost);
-        let again = sessions.attach(SESSION, None, Millis(2_500));
+        let again = sessions.attach(SESSION, Millis(2_500));
         assert_eq!(health(&sessions, 2_600), Health::Healthy);
         assert!(!sessions.broken(&stream, Millis(2_700)), "the old stream has nothing to say any more");
         assert!(sessions.is_current(&again) && !sessions.is_current(&stream));
@@ -283,8 +347,8 @@ mod tests {
 
     #[test]
     fn after_a_standstill_nobody_is_given_up_for_what_was_not_heard() {
-        let sessions = Sessions::new(Millis(0));
-        sessions.attach(SESSION, None, Millis(1_000));
+        let sessions = Sessions::new(Millis(0), GRACE);
+        sessions.attach(SESSION, Millis(1_000));
         sessions.restart_timers(Millis(60_000));
         assert_ne!(health(&sessions, 60_100), Health::Lost);
     }

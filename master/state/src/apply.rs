@@ -83,6 +83,7 @@ impl Change<'_> {
             Command::BeginMove(c) => c.apply(self),
             Command::Release(c) => c.apply(self),
             Command::FenceOff(c) => c.apply(self),
+            Command::ConfirmFence(c) => c.apply(self),
             Command::ReportProgress(c) => c.apply(self),
             Command::PutOperator(c) => c.apply(self),
             Command::RemoveOperators(c) => c.apply(self),

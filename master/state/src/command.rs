@@ -10,7 +10,7 @@ use dm_model::{Revision, UnixMillis};
 use serde::{Deserialize, Serialize};
 
 pub use crate::apply::{
-    assign::{Assign, BeginMove, ExpireAndAssign, FenceOff, Place, Release},
+    assign::{Assign, BeginMove, ConfirmFence, ExpireAndAssign, FenceOff, Place, Release},
     member::{Bootstrap, BumpIncarnation, RegisterMaster, RetireMaster, SetClusterVersion},
     meta_kv::{CasMeta, DeleteMeta, PutMeta},
     operator::{ConsumeOperators, PutOperator, RemoveOperators, Selection},
@@ -113,6 +113,7 @@ pub enum Command {
     BeginMove(BeginMove),
     Release(Release),
     FenceOff(FenceOff),
+    ConfirmFence(ConfirmFence),
     // progress
     ReportProgress(ReportProgress),
     // binlog operators
@@ -151,6 +152,7 @@ impl Command {
             | Self::BeginMove(_)
             | Self::Release(_)
             | Self::FenceOff(_)
+            | Self::ConfirmFence(_)
             | Self::ReportProgress(_)
             | Self::PutOperator(_)
             | Self::RemoveOperators(_)
@@ -186,6 +188,7 @@ impl Command {
             Self::BeginMove(_) => "begin-move",
             Self::Release(_) => "release",
             Self::FenceOff(_) => "fence-off",
+            Self::ConfirmFence(_) => "confirm-fence",
             Self::ReportProgress(_) => "report-progress",
             Self::PutOperator(_) => "put-operator",
             Self::RemoveOperators(_) => "remove-operators",
@@ -224,6 +227,7 @@ impl fmt::Display for Command {
             Self::BeginMove(c) => write!(f, " {}", c.source),
             Self::Release(c) => write!(f, " {} epoch {}", c.subtask, c.epoch),
             Self::FenceOff(c) => write!(f, " {} subtasks", c.subtasks.len()),
+            Self::ConfirmFence(c) => write!(f, " {} epoch {}", c.subtask, c.epoch),
             Self::ReportProgress(c) => write!(f, " of {} subtasks", c.reports.len()),
             Self::PutOperator(c) => write!(f, " {} {}", c.subtask, c.action),
             Self::RemoveOperators(c) => write!(f, " {}", c.subtask),

@@ -75,6 +75,7 @@ fn open(n: usize, instance: &str, takeover: Takeover) -> Command {
         addr: format!("a{n}"),
         version: "v".into(),
         takeover,
+        keepalive_ms: 0,
     })
 }
 
@@ -487,4 +488,89 @@ fn expire_and_assign_does_not_move_what_another_session_carries() {
     let Reply::Expired(reply) = world.ok(Command::ExpireAndAssign(command)) else { panic!() };
     assert_eq!((reply.sessions, reply.not_placed), (vec![], vec![source(1), source(9)]));
     assert_eq!(world.epoch(1, 1), epoch);
+}
+
+/// Makes a subtask that the first worker owns; gives its token.
+fn owned(world: &mut World) -> Epoch {
+    world.ok(create(1, &[1], Wanted::Running));
+    world.ok(assign(1, W1, None));
+    Epoch(world.epoch(1, 1).unwrap())
+}
+
+fn unfenced(world: &World) -> Option<Epoch> {
+    world.state.subtask(&subtask(1, 1)).unwrap().unfenced
+}
+
+#[test]
+fn a_token_taken_without_its_owners_word_stays_to_be_fenced() {
+    type Take = fn(&mut World);
+    let takes: [(&str, Take); 5] = [
+        ("expired", |world| {
+            world.ok(Command::ExpireSessions(ExpireSessions { sessions: vec![W1], reason: String::new() }));
+        }),
+        ("expired and placed anew", |world| {
+            let places = vec![Place { source: source(1), session: W2 }];
+            world.ok(Command::ExpireAndAssign(ExpireAndAssign { sessions: vec![W1], places, reason: String::new() }));
+        }),
+        ("replaced by another life of its worker", |world| {
+            world.ok(open(1, "another", Takeover::EndOther));
+        }),
+        ("moved before it was drained", |world| {
+            world.ok(assign(1, W2, Some(W1)));
+        }),
+        ("fenced off", |world| {
+            world.ok(Command::FenceOff(FenceOff { subtasks: vec![subtask(1, 1)] }));
+        }),
+    ];
+    for (how, take) in takes {
+        let mut world = World::new();
+        let old = owned(&mut world);
+        assert_eq!(unfenced(&world), None);
+        take(&mut world);
+        assert_eq!(unfenced(&world), Some(old), "{how}");
+    }
+}
+
+#[test]
+fn an_owner_that_let_go_leaves_nothing_to_be_fenced() {
+    let mut world = World::new();
+    let epoch = owned(&mut world);
+    world.ok(Command::Release(Release { subtask: subtask(1, 1), epoch }));
+    assert_eq!((unfenced(&world), world.epoch(1, 1)), (None, None));
+    let mut world = World::new();
+    owned(&mut world);
+    world.ok(Command::CloseSession(CloseSession { session: W1 }));
+    assert_eq!((unfenced(&world), world.epoch(1, 1)), (None, None));
+}
+
+#[test]
+fn a_fence_is_done_when_a_later_token_is_in_the_target() {
+    let expired = || {
+        let mut world = World::new();
+        let old = owned(&mut world);
+        world.ok(Command::ExpireSessions(ExpireSessions { sessions: vec![W1], reason: String::new() }));
+        (world, old)
+    };
+    // a successor that has let go again without a look at the target proves nothing
+    let (mut world, old) = expired();
+    world.ok(assign(1, W2, None));
+    let epoch = Epoch(world.epoch(1, 1).unwrap());
+    world.ok(Command::Release(Release { subtask: subtask(1, 1), epoch }));
+    assert_eq!(unfenced(&world), Some(old));
+    // one that says what is in the target holds it
+    let (mut world, _) = expired();
+    world.ok(assign(1, W2, None));
+    let epoch = world.epoch(1, 1).unwrap();
+    world.ok(report(1, epoch, 1, false));
+    assert_eq!(unfenced(&world), None);
+    // the leader that has shown a token says so; of a token that is not above the old one nobody believes it
+    let (mut world, old) = expired();
+    let confirm = |epoch| Command::ConfirmFence(ConfirmFence { subtask: subtask(1, 1), epoch });
+    world.refused(confirm(old));
+    world.ok(Command::FenceOff(FenceOff { subtasks: vec![subtask(1, 1)] }));
+    let newer = world.state.subtask(&subtask(1, 1)).unwrap().last_epoch;
+    world.refused(confirm(Epoch(newer.0 + 1)));
+    world.ok(confirm(newer));
+    assert_eq!(unfenced(&world), None);
+    world.ok(confirm(newer));
 }

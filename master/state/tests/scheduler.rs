@@ -54,6 +54,7 @@ impl Cluster {
             addr: String::new(),
             version: String::new(),
             takeover: Takeover::EndOther,
+            keepalive_ms: 0,
         }));
     }
 

@@ -55,6 +55,7 @@ impl Masters {
                 profile: Profile::Wan,
                 secret_key: None,
                 session_ttl,
+                tls: None,
             };
             let shutdown = Shutdown::new();
             let master = Master::start(options, shutdown.clone()).await.unwrap();

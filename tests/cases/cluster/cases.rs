@@ -40,16 +40,6 @@ impl Cases {
         }
     }
 
-    /// A case that is known to fail at times and whose cause is open: it runs only when `DM_OPEN_CASES` is set, and says so
-    /// otherwise, so that what is not proven is seen.
-    pub(crate) async fn run_open(&mut self, name: &str, why: &str, case: impl Future<Output = Result<()>>) {
-        if std::env::var_os("DM_OPEN_CASES").is_some() {
-            self.run(name, case).await;
-        } else {
-            println!("{}: {name}: NOT RUN, open: {why}", self.theme);
-        }
-    }
-
     /// # Panics
     /// Some case failed.
     pub(crate) fn end(self) {

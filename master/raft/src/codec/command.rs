@@ -61,6 +61,7 @@ kinds! {
     BeginMove
     Release
     FenceOff
+    ConfirmFence
     ReportProgress
     PutOperator
     RemoveOperators

@@ -78,7 +78,7 @@ fn read_back(entry: &Entry) {
 fn there_is_a_full_example_of_every_kind_of_command_and_of_every_record() {
     let fill = Fill::plain();
     assert_eq!(full_examples(&commands::examples(&fill), variant), set(command::KINDS));
-    assert_eq!(command::KINDS.len(), 29);
+    assert_eq!(command::KINDS.len(), 30);
     assert!(is_full(&serde_json::to_value(parts::full(&fill)).unwrap()));
     let refused: BTreeSet<_> = parts::rejections(&fill).iter().map(variant).collect();
     assert_eq!(refused, set(state::rejection::REJECTIONS));

@@ -23,6 +23,7 @@ use super::Peers;
 use crate::{
     codec, entry_codec,
     error::Corrupt,
+    machine::Applied,
     snapshot_store,
     types::{MasterNode, Proposal, Raft, Snapshot, TypeConfig},
     wire,
@@ -33,9 +34,11 @@ const MAX_SNAPSHOT_BYTES: usize = 512 * 1024 * 1024;
 /// Time the leader gives a learner to catch up before it is asked again.
 const PROMOTE_WAIT: Duration = Duration::from_secs(5);
 
+#[derive(Clone)]
 pub(crate) struct Service {
     pub(crate) raft: Raft,
     pub(crate) peers: Arc<Peers>,
+    pub(crate) applied: Arc<Applied>,
     /// Ends streams of entries, which would keep connections to a stopped node open.
     pub(crate) stop: CancellationToken,
 }
@@ -65,6 +68,17 @@ impl Service {
         );
         vote.leadership_transfer = request.leadership_transfer;
         Ok(vote)
+    }
+
+    /// Writes down the addresses and the store of a member. The address book is made by the cluster's first command:
+    /// before it, and for somebody who is not in it, this is refused, so that no second id is given out.
+    pub(crate) async fn bring_up_to_date(&self, node: u64, member: &MasterNode) -> Result<(), Status> {
+        let is_listed =
+            self.applied.state().masters().any(|master| master.node.0 == node && master.name.as_str() == member.name);
+        if !is_listed {
+            return Err(Status::unavailable(format!("{} is not in the address book yet", member.name)));
+        }
+        self.register(member).await.map(|_| ())
     }
 
     async fn register(&self, member: &MasterNode) -> Result<u64, Status> {
@@ -288,6 +302,17 @@ impl RaftPeer for Service {
         self.raft.add_learner(node_id, member, false).await.map_err(unavailable)?;
         let cluster_id = self.peers.marker().cluster_id.clone();
         Ok(self.peers.reply(pb::AdmitReply { leader: None, cluster_id, node_id }))
+    }
+
+    async fn register(&self, request: Request<pb::RegisterRequest>) -> Result<Response<pb::RegisterReply>, Status> {
+        let header = request.into_inner().header;
+        let node = self.peers.admit(&header).await?;
+        if let Some(leader) = self.leader_elsewhere() {
+            return Ok(self.peers.reply(pb::RegisterReply { leader: Some(wire::node_to(&leader)) }));
+        }
+        let sender = header.and_then(|header| header.sender).ok_or_else(|| Status::invalid_argument("no sender"))?;
+        self.bring_up_to_date(node, &wire::node_of(&sender)).await?;
+        Ok(self.peers.reply(pb::RegisterReply { leader: None }))
     }
 
     async fn promote(&self, request: Request<pb::PromoteRequest>) -> Result<Response<pb::PromoteReply>, Status> {

@@ -204,6 +204,11 @@ impl Node {
         reply.into_inner().log_id.map(|id| id.index).ok_or(ProposeError::NoQuorum)
     }
 
+    /// The longest time after which followers that hear no leader elect another.
+    pub fn election_max(&self) -> Duration {
+        self.shared.profile.election_max()
+    }
+
     /// How long [`Node::propose`] waits.
     pub fn timeout(&self) -> Duration {
         self.shared.timeout
@@ -232,6 +237,7 @@ fn is_essential(command: &Command) -> bool {
         | Command::BeginMove(_)
         | Command::Release(_)
         | Command::FenceOff(_)
+        | Command::ConfirmFence(_)
         | Command::RemoveOperators(_)
         | Command::ConsumeOperators(_)
         | Command::DeleteMeta(_) => true,

@@ -7,15 +7,19 @@ use std::{
 };
 
 use dm_proto::raft::{self as pb, raft_peer_server::RaftPeerServer};
+use dm_runtime::tls::Tls;
 use openraft::{
     async_runtime::watch::WatchReceiver as _,
     errors::{InitializeError, RaftError},
 };
 use tokio::{net::TcpListener, sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
-use tonic::transport::{ClientTlsConfig, Server, ServerTlsConfig, server::TcpIncoming};
+use tonic::transport::{Server, server::TcpIncoming};
 
-use super::{InitialCluster, Leadership, Listen, Node, Options, Shared, Start, disk::Disk, leadership, options};
+use super::{
+    InitialCluster, Leadership, Listen, Node, Options, Shared, Start, disk::Disk, leadership, options, register,
+    removed as removal_watch,
+};
 use crate::{
     error::Error,
     log_store::{LogStore, Marker},
@@ -65,7 +69,7 @@ pub(super) async fn open(options: Options) -> Result<Node, Error> {
     me.store_uuid = store_uuid(&log).await?;
     let (marker, duty) = identify(&log, &options, &me).await?;
 
-    let peers = Arc::new(Peers::new(marker.clone(), me, log.clone(), options.client_tls.clone()));
+    let peers = Arc::new(Peers::new(marker.clone(), me, log.clone(), options.tls.clone()));
     let machine = Machine::new(Arc::new(snapshots));
     let applied = machine.applied();
     let config = options::config(options.profile, options.snapshots, &marker.cluster_id)?;
@@ -75,11 +79,15 @@ pub(super) async fn open(options: Options) -> Result<Node, Error> {
         .map_err(|fatal| Error::Fatal(fatal.to_string()))?;
 
     let stop = CancellationToken::new();
+    let (removal, removed) = watch::channel(false);
     let (shown, leadership) = watch::channel(Leadership::NoLeader { since: Instant::now() });
     let disk = Arc::new(Disk::new(&directory, options.disk));
-    let service = Service { raft: raft.clone(), peers: Arc::clone(&peers), stop: stop.clone() };
+    let service =
+        Service { raft: raft.clone(), peers: Arc::clone(&peers), applied: Arc::clone(&applied), stop: stop.clone() };
     let tasks = vec![
-        tokio::spawn(serve(listener, service, options.server_tls.clone(), stop.clone())?),
+        tokio::spawn(serve(listener, service.clone(), options.tls.clone(), stop.clone())),
+        tokio::spawn(register::keep_registered(service, stop.clone())),
+        tokio::spawn(removal_watch::watch_removal(raft.clone(), Arc::clone(&peers), removal, stop.clone())),
         tokio::spawn(leadership::watch_leadership(
             raft.clone(),
             Arc::clone(&peers),
@@ -97,6 +105,7 @@ pub(super) async fn open(options: Options) -> Result<Node, Error> {
             applied,
             disk,
             leadership,
+            removed,
             profile: options.profile,
             timeout: options.timeout,
             peer_addr,
@@ -157,7 +166,7 @@ async fn store_uuid(log: &LogStore) -> Result<String, Error> {
 
 /// Which node of which cluster is this?
 async fn identify(log: &LogStore, options: &Options, me: &MasterNode) -> Result<(Marker, Duty), Error> {
-    let tls = options.client_tls.as_ref();
+    let tls = options.tls.as_ref();
     if let Some(marker) = log.marker().filter(|marker| marker.node_id != 0) {
         let duty = match &options.start {
             Start::Bootstrap(founders) if !log.has_log() && founders.cluster_id() == marker.cluster_id => {
@@ -185,7 +194,7 @@ async fn identify(log: &LogStore, options: &Options, me: &MasterNode) -> Result<
 }
 
 /// May this empty store be that of a founder? Asks the others whether they know better.
-async fn founding(founders: &InitialCluster, me: &MasterNode, tls: Option<&ClientTlsConfig>) -> Result<Duty, Error> {
+async fn founding(founders: &InitialCluster, me: &MasterNode, tls: Option<&Tls>) -> Result<Duty, Error> {
     let node_id = founders.node_id(&me.name).ok_or_else(|| Error::NotInInitialCluster { name: me.name.clone() })?;
     let cluster_id = founders.cluster_id();
     let asked = founders.members.iter().filter(|(name, _)| **name != me.name).map(|(_, addr)| {
@@ -216,18 +225,14 @@ async fn founding(founders: &InitialCluster, me: &MasterNode, tls: Option<&Clien
 }
 
 /// `None` when the peer does not answer: it is not there yet.
-async fn hello(
-    addr: &str,
-    request: pb::HelloRequest,
-    tls: Option<&ClientTlsConfig>,
-) -> Result<Option<pb::HelloReply>, Error> {
+async fn hello(addr: &str, request: pb::HelloRequest, tls: Option<&Tls>) -> Result<Option<pb::HelloReply>, Error> {
     let mut client = network::lone_client(addr, tls)?;
     let reply = tokio::time::timeout(HELLO, client.hello(request)).await;
     Ok(reply.ok().and_then(Result::ok).map(tonic::Response::into_inner))
 }
 
 /// Asks to be taken in, following hints to the leader, until somebody does.
-async fn join(peers: &[String], me: &MasterNode, tls: Option<&ClientTlsConfig>) -> Result<(String, u64), Error> {
+async fn join(peers: &[String], me: &MasterNode, tls: Option<&Tls>) -> Result<(String, u64), Error> {
     let until = Instant::now() + JOIN;
     let mut hint: Option<String> = None;
     let mut refusal = None;
@@ -281,28 +286,25 @@ async fn become_voter(raft: Raft, peers: Arc<Peers>, stop: CancellationToken) {
     }
 }
 
-fn serve(
-    listener: TcpListener,
-    service: Service,
-    tls: Option<ServerTlsConfig>,
-    stop: CancellationToken,
-) -> Result<impl Future<Output = ()> + Send + 'static, Error> {
-    let mut server = Server::builder()
-        .http2_keepalive_interval(Some(Duration::from_secs(5)))
-        .http2_keepalive_timeout(Some(Duration::from_secs(5)));
-    if let Some(tls) = tls {
-        server = server.tls_config(tls).map_err(|error| Error::Tls(error.to_string()))?;
-    }
+async fn serve(listener: TcpListener, service: Service, tls: Option<Tls>, stop: CancellationToken) {
     let service = RaftPeerServer::new(service)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let serving = server.add_service(service).serve_with_incoming_shutdown(incoming, stop.cancelled_owned());
-    Ok(async move {
-        if let Err(error) = serving.await {
-            tracing::error!(%error, "the peer service ended");
+    let server = Server::builder()
+        .http2_keepalive_interval(Some(Duration::from_secs(5)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(5)))
+        .add_service(service);
+    let stopped = stop.clone().cancelled_owned();
+    let served = match tls {
+        None => {
+            let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+            server.serve_with_incoming_shutdown(incoming, stopped).await
         }
-    })
+        Some(tls) => server.serve_with_incoming_shutdown(tls.incoming(listener, stop), stopped).await,
+    };
+    if let Err(error) = served {
+        tracing::error!(%error, "the peer service ended");
+    }
 }
 
 async fn look_at_disk(disk: Arc<Disk>, stop: CancellationToken) {

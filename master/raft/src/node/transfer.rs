@@ -1,7 +1,7 @@
 //! Handing leadership over on purpose, with what makes it go wrong checked before: a transfer cannot be taken back, and
 //! from its start until somebody leads nobody does.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use dm_model::error::{Class, Code, Coded, Level, Scope};
 use dm_proto::raft as pb;
@@ -92,8 +92,14 @@ impl Node {
         Err(TransferError::NobodyLeads { waited: started.elapsed() })
     }
 
-    /// The voter that is best to hand over to: alive and with the longest log. `None` when there is none.
-    pub fn best_successor(&self) -> Option<u64> {
+    /// Whether this node may be elected. A node that may not still votes, and goes on leading while it leads.
+    pub fn may_stand(&self, may: bool) {
+        self.shared.raft.runtime_config().elect(may);
+    }
+
+    /// The voter that is best to hand over to: alive, not among those left out, and with the longest log. `None` when there
+    /// is none.
+    pub fn best_successor(&self, left_out: &BTreeSet<u64>) -> Option<u64> {
         let figures = self.figures();
         let limit = self.shared.profile.election_max();
         let voters: Vec<u64> =
@@ -101,7 +107,7 @@ impl Node {
         figures
             .replicated
             .iter()
-            .filter(|(node, _)| **node != self.node_id() && voters.contains(node))
+            .filter(|(node, _)| **node != self.node_id() && voters.contains(node) && !left_out.contains(node))
             .filter(|(node, _)| figures.heard.get(node).copied().flatten().is_some_and(|ago| ago < limit))
             .max_by_key(|(_, index)| **index)
             .map(|(node, _)| *node)

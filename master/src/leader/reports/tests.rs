@@ -37,6 +37,7 @@ fn state() -> State {
         addr: "h:1".into(),
         version: String::new(),
         takeover: Takeover::Refuse,
+        keepalive_ms: 0,
     };
     run(&mut state, Command::OpenSession(open));
     let put = PutSource { source: id().source, config: ConfigText::new("source"), expect: Expect::Absent };

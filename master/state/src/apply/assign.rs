@@ -61,6 +61,14 @@ pub struct FenceOff {
     pub subtasks: Vec<SubtaskId>,
 }
 
+/// A token is in the target: no transaction of an older one can commit any more. Refused when it is not above the token
+/// that is to be fenced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfirmFence {
+    pub subtask: SubtaskId,
+    pub epoch: Epoch,
+}
+
 impl Assign {
     pub(super) fn apply(self, change: &mut Change<'_>) -> Result<Reply, Rejection> {
         let Some(source) = change.state.sources.get(&self.source) else {
@@ -138,12 +146,33 @@ impl FenceOff {
         for id in ids {
             change.touch_subtask(&id);
             if let Some(subtask) = Arc::make_mut(&mut change.state.subtasks).get_mut(&id) {
-                subtask.owner = None;
+                if let Some(owner) = subtask.owner.take() {
+                    subtask.unfenced = Some(owner.epoch);
+                }
                 subtask.last_epoch = epoch;
             }
             granted.push(Grant { subtask: id, epoch });
         }
         Ok(Reply::Assigned(granted))
+    }
+}
+
+impl ConfirmFence {
+    pub(super) fn apply(self, change: &mut Change<'_>) -> Result<Reply, Rejection> {
+        let subtask = change.subtask(&self.subtask)?;
+        let Some(unfenced) = subtask.unfenced else { return Ok(Reply::Done) };
+        if self.epoch <= unfenced || self.epoch > subtask.last_epoch {
+            return Err(Rejection::EpochNotPresent {
+                shown: self.epoch,
+                present: Some(subtask.last_epoch),
+                subtask: self.subtask,
+            });
+        }
+        change.touch_subtask(&self.subtask);
+        if let Some(subtask) = Arc::make_mut(&mut change.state.subtasks).get_mut(&self.subtask) {
+            subtask.unfenced = None;
+        }
+        Ok(Reply::Done)
     }
 }
 
@@ -176,11 +205,11 @@ impl Change<'_> {
     }
 
     fn disown(&mut self, id: &SubtaskId) {
-        if self.state.subtasks.get(id).is_some_and(|subtask| subtask.owner.is_some()) {
-            self.touch_subtask(id);
-            if let Some(subtask) = Arc::make_mut(&mut self.state.subtasks).get_mut(id) {
-                subtask.owner = None;
-            }
+        let Some(owner) = self.state.subtasks.get(id).and_then(|subtask| subtask.owner) else { return };
+        self.touch_subtask(id);
+        if let Some(subtask) = Arc::make_mut(&mut self.state.subtasks).get_mut(id) {
+            subtask.owner = None;
+            subtask.unfenced = Some(owner.epoch);
         }
     }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use dm_model::{ClusterId, Epoch, Incarnation, MasterName, NodeId};
 use serde::{Deserialize, Serialize};
 
-use super::Change;
+use super::{Change, session::Letting};
 use crate::{
     Rejection, Reply,
     record::{Master, MasterAddresses, Wanted},
@@ -121,7 +121,7 @@ impl BumpIncarnation {
         change.touched.cluster = true;
         let live: Vec<_> = change.state.sessions.keys().copied().collect();
         for session in live {
-            change.end_session(session);
+            change.end_session(session, Letting::Unheard);
         }
         match self.tasks {
             RestoredTasks::Keep => {}

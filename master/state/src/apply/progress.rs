@@ -54,6 +54,7 @@ impl Change<'_> {
         // after a restore the target decides how far it got, so an older incarnation's mark is no bound
         let bound =
             known.filter(|known| known.epoch.incarnation() == report.epoch.incarnation()).and_then(|known| known.low);
+        let holds_target = report.low.is_some() || report.chunks.total > 0 || report.finished;
         let low = match (bound, report.low) {
             (Some(bound), Some(low)) if low.unit < bound.unit => Some(bound),
             (bound, low) => low.or(bound),
@@ -66,6 +67,10 @@ impl Change<'_> {
             chunks: report.chunks,
             reported_at,
         });
+        // it knows what is in the target, so it holds the target: nobody before it writes any more
+        if holds_target {
+            subtask.unfenced = None;
+        }
         if report.finished && !subtask.finished {
             subtask.finished = true;
             self.touched.workers.extend(self.state.worker_of(&report.subtask.source).map(|worker| worker.name.clone()));

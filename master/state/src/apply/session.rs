@@ -36,6 +36,8 @@ pub struct OpenSession {
     pub addr: String,
     pub version: String,
     pub takeover: Takeover,
+    /// How long it may be silent, in milliseconds; 0: as long as the cluster says.
+    pub keepalive_ms: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +57,14 @@ pub struct CloseSession {
 pub struct ExpireSessions {
     pub sessions: Vec<SessionId>,
     pub reason: String,
+}
+
+/// Whether an owner has said that it acts no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Letting {
+    /// Everything it began is committed or rolled back.
+    InOrder,
+    Unheard,
 }
 
 impl RegisterWorker {
@@ -113,7 +123,7 @@ impl OpenSession {
                 Takeover::Refuse => {
                     return Err(Rejection::SessionOfOtherInstance { worker: self.worker, session: other });
                 }
-                Takeover::EndOther => change.end_session(other),
+                Takeover::EndOther => change.end_session(other, Letting::Unheard),
             }
         }
         let id = SessionId(change.index().0);
@@ -124,6 +134,7 @@ impl OpenSession {
             addr: self.addr,
             version: self.version,
             opened_at: change.stamp.time,
+            keepalive_ms: self.keepalive_ms,
         };
         Arc::make_mut(&mut change.state.sessions).insert(id, session);
         if let Some(worker) = Arc::make_mut(&mut change.state.workers).get_mut(&self.worker) {
@@ -137,7 +148,7 @@ impl OpenSession {
 
 impl CloseSession {
     pub(super) fn apply(self, change: &mut Change<'_>) -> Result<Reply, Rejection> {
-        change.end_session(self.session);
+        change.end_session(self.session, Letting::InOrder);
         Ok(Reply::Done)
     }
 }
@@ -153,14 +164,14 @@ impl Change<'_> {
     pub(super) fn end_sessions(&mut self, sessions: Vec<SessionId>) -> Vec<SessionId> {
         let live: BTreeSet<_> = sessions.into_iter().filter(|id| self.state.sessions.contains_key(id)).collect();
         for session in &live {
-            self.end_session(*session);
+            self.end_session(*session, Letting::Unheard);
         }
         live.into_iter().collect()
     }
 
     /// Ends a session: its worker is offline, its sources are placed nowhere, its subtasks are owned by nobody.
     /// A session that is not alive changes nothing.
-    pub(super) fn end_session(&mut self, id: SessionId) {
+    pub(super) fn end_session(&mut self, id: SessionId, letting: Letting) {
         if !self.state.sessions.contains_key(&id) {
             return;
         }
@@ -175,8 +186,12 @@ impl Change<'_> {
             }
         }
         for subtask in Arc::make_mut(&mut self.state.subtasks).values_mut() {
-            if subtask.owner.is_some_and(|owner| owner.session == id) {
+            if let Some(owner) = subtask.owner.filter(|owner| owner.session == id) {
                 subtask.owner = None;
+                match letting {
+                    Letting::InOrder => {}
+                    Letting::Unheard => subtask.unfenced = Some(owner.epoch),
+                }
                 self.touched.tasks.insert(subtask.id.task.clone());
                 self.touched.subtasks.insert(subtask.id.clone());
             }

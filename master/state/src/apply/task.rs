@@ -105,6 +105,7 @@ impl CreateTask {
                 wanted_revision: revision,
                 owner: None,
                 last_epoch: Epoch::default(),
+                unfenced: None,
                 progress: None,
                 finished: false,
                 start,

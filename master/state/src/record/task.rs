@@ -76,6 +76,9 @@ pub struct Subtask {
     pub owner: Option<Ownership>,
     /// The newest token ever given out, also to nobody (`FenceOff`). Never falls.
     pub last_epoch: Epoch,
+    /// The newest token that was taken from its owner without the owner's word that it has let go, while no later token
+    /// is known to be in the target. Whoever held it may still be writing: a stop or a pause is not true before a fence.
+    pub unfenced: Option<Epoch>,
     /// `None` until the first report.
     pub progress: Option<Progress>,
     /// Set once, by a report of the full copy's end in mode `full`. Nothing runs any more.

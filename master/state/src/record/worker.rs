@@ -25,4 +25,6 @@ pub struct Session {
     /// The worker program's version text.
     pub version: String,
     pub opened_at: UnixMillis,
+    /// How long it may be silent, in milliseconds; 0: as long as the cluster says.
+    pub keepalive_ms: u64,
 }

@@ -29,7 +29,8 @@ pub struct Ttl {
     pub broken: Millis,
     /// After its stream broke and its address refuses connections.
     pub refused: Millis,
-    /// On top of `silent` for sessions a new leader has not heard yet.
+    /// What workers need to find a new leader: on top of `silent` for sessions it has not heard yet, and alone for those
+    /// whose address refuses connections.
     pub grace: Millis,
 }
 
@@ -116,10 +117,14 @@ impl fmt::Display for Cause {
 
 /// Judges one session at `now`.
 ///
-/// A session this leader has not heard lives for `silent + grace` from the start of its timers, whatever its stream
-/// does: workers need that time to find the new leader. A broken stream counts only if nothing was heard after it broke.
+/// A session this leader has not heard lives for `silent + grace` from the start of its timers, for workers need time to
+/// find the new leader; one whose process is known to be dead, because its address refuses connections, for `grace`. A
+/// broken stream counts only if nothing was heard after it broke.
 pub fn expire_decision(heard: Heard, silence: Silence, now: Millis, ttl: &Ttl) -> Expiry {
     let (expires_at, cause, is_broken) = match (heard, silence) {
+        (Heard::NotSince(start), Silence::Broken { at, redial: Redial::Refused }) => {
+            (start.plus(ttl.grace.min(ttl.silent)).max(at.plus(ttl.refused)), Cause::ConnectionRefused, true)
+        }
         (Heard::NotSince(start), Silence::Quiet | Silence::Broken { .. }) => {
             (start.plus(ttl.silent).plus(ttl.grace), Cause::NotSeenByNewLeader, false)
         }

@@ -50,6 +50,8 @@ invariants! {
     OwnerOnPlacement,
     /// The owner has the newest token.
     OwnerHasNewestEpoch,
+    /// What is still to be fenced is older than the owner.
+    UnfencedIsOlder,
     /// Progress was reported under a token that was given out.
     ProgressOfGrantedEpoch,
     /// One operator per place, and no more than allowed.
@@ -158,6 +160,10 @@ impl State {
             && subtask.config_revision <= self.applied
             && subtask.operators.keys().all(|id| id.0 <= self.applied);
         hold(Invariant::FromTheLog, from_log, object)?;
+        if let Some(unfenced) = subtask.unfenced {
+            let holds = unfenced <= subtask.last_epoch && subtask.owner.is_none_or(|owner| owner.epoch > unfenced);
+            hold(Invariant::UnfencedIsOlder, holds, object)?;
+        }
         if let Some(progress) = &subtask.progress {
             hold(Invariant::ProgressOfGrantedEpoch, progress.epoch <= subtask.last_epoch, object)?;
         }

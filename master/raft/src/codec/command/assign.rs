@@ -1,6 +1,6 @@
 //! Commands on ownership.
 
-use dm_state::apply::assign::{Assign, BeginMove, ExpireAndAssign, FenceOff, Place, Release};
+use dm_state::apply::assign::{Assign, BeginMove, ConfirmFence, ExpireAndAssign, FenceOff, Place, Release};
 
 use crate::codec::convert::records;
 
@@ -11,4 +11,5 @@ records! {
     BeginMove { source: value, to: option }
     Release { subtask: message, epoch: value }
     FenceOff { subtasks: list }
+    ConfirmFence { subtask: message, epoch: value }
 }

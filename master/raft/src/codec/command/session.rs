@@ -7,7 +7,7 @@ use crate::codec::convert::{names, records};
 records! {
     RegisterWorker { name: value, addr: value }
     RetireWorker { name: value }
-    OpenSession { worker: value, instance_uuid: value, addr: value, version: value, takeover: value }
+    OpenSession { worker: value, instance_uuid: value, addr: value, version: value, takeover: value, keepalive_ms: value }
     CloseSession { session: value }
     ExpireSessions { sessions: list, reason: value }
 }

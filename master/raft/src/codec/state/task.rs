@@ -14,6 +14,7 @@ records! {
         wanted_revision: value,
         owner: option,
         last_epoch: value,
+        unfenced: option,
         progress: option,
         finished: value,
         start: option,

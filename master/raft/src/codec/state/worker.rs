@@ -6,5 +6,5 @@ use crate::codec::convert::records;
 
 records! {
     Worker { name: value, addr: value, registered: value, session: option }
-    Session { id: value, worker: value, instance_uuid: value, addr: value, version: value, opened_at: value }
+    Session { id: value, worker: value, instance_uuid: value, addr: value, version: value, opened_at: value, keepalive_ms: value }
 }

@@ -82,7 +82,9 @@ pub(super) fn examples(fill: &Fill) -> Vec<Command> {
     ];
     for takeover in [Takeover::Refuse, Takeover::EndOther] {
         let (instance_uuid, addr, version) = ("i".into(), text(), text());
-        all.push(Command::OpenSession(OpenSession { worker: worker(1), instance_uuid, addr, version, takeover }));
+        let keepalive_ms = if takeover == Takeover::Refuse { 0 } else { fill.number };
+        let open = OpenSession { worker: worker(1), instance_uuid, addr, version, takeover, keepalive_ms };
+        all.push(Command::OpenSession(open));
     }
     for expect in [Expect::Absent, Expect::Present, Expect::Any, Expect::ChangedAt(Revision(7))] {
         all.push(Command::PutSource(PutSource { source: source(1), config: config(), expect }));
@@ -127,6 +129,7 @@ pub(super) fn examples(fill: &Fill) -> Vec<Command> {
     }
     all.push(Command::Release(Release { subtask: subtask(2), epoch }));
     all.push(Command::FenceOff(FenceOff { subtasks: vec![subtask(2)] }));
+    all.push(Command::ConfirmFence(ConfirmFence { subtask: subtask(2), epoch }));
     for expect in [Some(fill.bytes.clone()), None, Some(Vec::new())] {
         all.push(Command::CasMeta(CasMeta { key: "cas".into(), expect, value: fill.bytes.clone() }));
     }

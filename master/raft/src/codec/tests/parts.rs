@@ -47,6 +47,7 @@ pub(super) fn full(fill: &Fill) -> Parts {
             addr: text(),
             version: text(),
             opened_at: time,
+            keepalive_ms: fill.number,
         }],
         sources: vec![Source {
             id: source(1),
@@ -83,6 +84,7 @@ fn full_subtask(fill: &Fill, wanted: Wanted) -> Subtask {
         wanted_revision: Revision(fill.number),
         owner: Some(Ownership { epoch, session: SessionId(fill.number) }),
         last_epoch: epoch,
+        unfenced: Some(epoch),
         progress: Some(Progress {
             epoch,
             stage: Stage::Paused,

@@ -48,9 +48,19 @@ fn a_break_before_the_last_word_does_not_count() {
 #[test]
 fn a_new_leader_expires_nobody_before_all_could_find_it() {
     let heard = Heard::NotSince(Millis(1_000));
-    for silence in [Silence::Quiet, broken(1_000, Redial::Refused)] {
+    for silence in [Silence::Quiet, broken(1_000, Redial::Answered), broken(1_000, Redial::NoAnswer)] {
         assert_eq!(judge(heard, silence, 9_999), Expiry::Suspect { expires_at: Millis(10_000) });
         assert_eq!(judge(heard, silence, 10_000), Expiry::Expired(Cause::NotSeenByNewLeader));
+    }
+}
+
+#[test]
+fn a_new_leader_gives_up_a_dead_process_as_soon_as_living_ones_had_time_to_come() {
+    let heard = Heard::NotSince(Millis(1_000));
+    for (refused_at, end) in [(1_000, 5_000), (4_900, 5_200)] {
+        let silence = broken(refused_at, Redial::Refused);
+        assert_eq!(judge(heard, silence, end - 1), Expiry::Suspect { expires_at: Millis(end) });
+        assert_eq!(judge(heard, silence, end), Expiry::Expired(Cause::ConnectionRefused));
     }
 }
 
