@@ -33,13 +33,14 @@ async fn damaged_events_stop_the_task_and_are_read_again(mut bench: Bench) -> Re
     let (middleman, mut run) = behind_a_middleman(&mut bench).await?;
     for (n, harm) in [Harm::Flip, Harm::Shorten].into_iter().enumerate() {
         let text = format!("needle-{n}-in-the-haystack");
-        middleman.harm(&text, harm);
+        middleman.harm_always(&text, harm);
         let (before, id) = (format!("INSERT INTO app.bag VALUES ({n}, 'before')"), n + 10);
         bench.on_source(&[&before, &format!("INSERT INTO app.t VALUES ({id}, '{text}')")]).await?;
         bench.on_source(&["INSERT INTO app.bag VALUES (9, 'after')"]).await?;
         let failure = run.failure().await.with_context(|| format!("{harm:?}"))?;
         let report = failure.report;
-        ensure!(middleman.is_done() && [60300, 36069].contains(&report.code), "{harm:?}: {report:?}");
+        middleman.spare();
+        ensure!([60300, 36069].contains(&report.code), "{harm:?}: {report:?}");
         ensure!(!report.workaround.is_empty() && report.message.contains("startLocation"), "{harm:?}: {report:?}");
         let n_before = format!("SELECT COUNT(*) FROM app.bag WHERE a = {n}");
         ensure!(bench.number_on_target(&n_before).await? == 1, "what came before is there");
@@ -160,7 +161,7 @@ async fn lane_rows_edited_by_hand_lose_nothing(bench: Bench) -> Result<()> {
     bench.settle(&run).await?;
 
     // a later epoch: this owner goes, the next one comes
-    bench.on_target(&["UPDATE dm_meta.dm_fence_lane SET epoch = epoch + 1"]).await?;
+    bench.on_target(&["UPDATE dm_meta.dm_fence_lane SET epoch = epoch + 2"]).await?;
     bench.on_source(&["INSERT INTO app.bag VALUES (2, 'x')"]).await?;
     ensure!(matches!(run.end().await?, UnitEnd::Fenced), "a raised epoch is a later owner");
     ensure!(matches!(bench.spawn()?.end().await?, UnitEnd::Fenced), "the epoch is taken");

@@ -43,7 +43,7 @@ fn number(dice: &mut StdRng) -> String {
 }
 
 fn real(dice: &mut StdRng) -> String {
-    ["0e0", "-0e0", "1.5e0", "1.25e0", "NULL", "1e300", "3e0"][dice.random_range(0..7)].to_owned()
+    ["0e0", "0.1e0", "1.5e0", "1.25e0", "NULL", "1e300", "3e0"][dice.random_range(0..7)].to_owned()
 }
 
 fn moment(dice: &mut StdRng) -> String {

@@ -140,6 +140,7 @@ async fn one_large_transaction(kind: ServerKind, row_bytes: u64) -> Result<()> {
     let begun = Instant::now();
     let mut statements =
         vec!["CREATE DATABASE app".to_owned(), "CREATE TABLE app.t (id INT PRIMARY KEY, v LONGTEXT)".to_owned()];
+    statements.push("USE app".to_owned());
     if kind == ServerKind::MySql {
         statements.push(format!("SET SESSION cte_max_recursion_depth = {}", n_rows + 1));
     }
@@ -222,6 +223,7 @@ async fn a_compressed_transaction_arrives() -> Result<()> {
         .on_source(&[
             "CREATE DATABASE app",
             "CREATE TABLE app.t (id INT PRIMARY KEY, v VARCHAR(3000))",
+            "USE app",
             "SET SESSION binlog_transaction_compression = ON, cte_max_recursion_depth = 100000",
             &format!(
                 "INSERT INTO app.t SELECT n, REPEAT(MD5(n), 60) FROM ({}) numbers",

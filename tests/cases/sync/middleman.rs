@@ -29,10 +29,18 @@ pub(crate) enum Harm {
 }
 
 #[derive(Debug)]
+struct Plan {
+    text: Vec<u8>,
+    harm: Harm,
+    /// Every time, not only the first.
+    always: bool,
+}
+
+#[derive(Debug)]
 pub(crate) struct Middleman {
     port: u16,
     server: Arc<AtomicU16>,
-    plan: Arc<Mutex<Option<(Vec<u8>, Harm)>>>,
+    plan: Arc<Mutex<Option<Plan>>>,
     cut: watch::Sender<u64>,
     accepting: JoinHandle<()>,
 }
@@ -78,7 +86,20 @@ impl Middleman {
 
     /// The next packet from the server that is an event and holds `text` is harmed.
     pub(crate) fn harm(&self, text: &str, harm: Harm) {
-        *self.plan.lock().expect("invariant: no holder panics") = Some((text.as_bytes().to_vec(), harm));
+        self.set(Some(Plan { text: text.as_bytes().to_vec(), harm, always: false }));
+    }
+
+    /// As [`harm`](Self::harm), however often it comes, until [`spare`](Self::spare).
+    pub(crate) fn harm_always(&self, text: &str, harm: Harm) {
+        self.set(Some(Plan { text: text.as_bytes().to_vec(), harm, always: true }));
+    }
+
+    pub(crate) fn spare(&self) {
+        self.set(None);
+    }
+
+    fn set(&self, plan: Option<Plan>) {
+        *self.plan.lock().expect("invariant: no holder panics") = plan;
     }
 
     /// True when nothing is planned any more.
@@ -93,7 +114,7 @@ impl Drop for Middleman {
     }
 }
 
-async fn relay(client: TcpStream, server: u16, plan: Arc<Mutex<Option<(Vec<u8>, Harm)>>>) -> Result<()> {
+async fn relay(client: TcpStream, server: u16, plan: Arc<Mutex<Option<Plan>>>) -> Result<()> {
     let server = TcpStream::connect(("127.0.0.1", server)).await?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
@@ -128,17 +149,19 @@ async fn relay(client: TcpStream, server: u16, plan: Arc<Mutex<Option<(Vec<u8>, 
 }
 
 /// Harms an event's packet if it is the one; true when the connection is to end.
-fn apply(plan: &Mutex<Option<(Vec<u8>, Harm)>>, body: &mut Vec<u8>) -> bool {
+fn apply(plan: &Mutex<Option<Plan>>, body: &mut Vec<u8>) -> bool {
     const HEADER: usize = 19;
     let mut plan = plan.lock().expect("invariant: no holder panics");
-    let Some((text, harm)) = plan.as_ref() else { return false };
+    let Some(Plan { text, harm, always }) = plan.as_ref() else { return false };
     // an OK byte, the event's header, its body
     if body.first() != Some(&0) || body.len() < 1 + HEADER {
         return false;
     }
     let Some(at) = body.windows(text.len()).position(|window| window == text.as_slice()) else { return false };
     let harm = *harm;
-    *plan = None;
+    if !always {
+        *plan = None;
+    }
     match harm {
         Harm::Flip => body[at] ^= 0x20,
         Harm::Shorten => body.truncate(body.len() - 9),

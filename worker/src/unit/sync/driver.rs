@@ -46,8 +46,9 @@ const REOPEN_FIRST: Duration = Duration::from_millis(100);
 const REOPEN_LONGEST: Duration = Duration::from_secs(3);
 /// How often in a row the stream may break at one place before the unit gives up for the supervisor's backoff.
 const REOPEN_TRIES: u32 = 20;
-/// How often a source is asked that lacks transactions, as a replica does that is still catching up.
-const MISSING_TRIES: u32 = 4;
+/// The same where it is no matter of the network: a source lacks transactions, as a replica does that is still catching up,
+/// or sends what cannot be taken apart.
+const FEW_TRIES: u32 = 4;
 /// A stream that lived so long was not broken by what is at its place.
 const STEADY: Duration = Duration::from_secs(60);
 
@@ -183,11 +184,14 @@ impl Driver {
                 }
                 Turn::Reopen => self.open_stream(),
                 Turn::Source(from) => self.on_source(from)?,
-                Turn::SourceGone => self.on_broken(stream::failed(
-                    "the reader of the source's stream ended without a word",
-                    "an event's frame may be damaged; see the log".to_owned(),
-                    Retry::Backoff,
-                ))?,
+                Turn::SourceGone => self.on_broken(
+                    stream::failed(
+                        "the reader of the source's stream ended without a word",
+                        "an event's frame may be damaged; see the log".to_owned(),
+                        Retry::Backoff,
+                    ),
+                    FEW_TRIES,
+                )?,
             }
             self.execute()?;
             if self.drained {
@@ -278,20 +282,22 @@ impl Driver {
                 self.meter.handled(since, *self.engine.counters());
                 fed
             }
-            FromSource::Ended(report) => self.on_broken(report),
+            FromSource::Ended(report) => {
+                let n_tries = if report.code == history::MISSING.number { FEW_TRIES } else { REOPEN_TRIES };
+                self.on_broken(report, n_tries)
+            }
         }
     }
 
     /// The stream is opened again, unless it broke too often at one place: then a person or the supervisor's backoff has to
     /// help. Events alone are no progress, each new stream begins with some.
-    fn on_broken(&mut self, report: Report) -> Result<(), Leave> {
+    fn on_broken(&mut self, report: Report, n_tries: u32) -> Result<(), Leave> {
         let at = self.engine.stream_location();
         if *at != self.broken_at || self.opened_at.elapsed() > STEADY {
             self.n_broken = 0;
         }
         self.broken_at.clone_from(at);
         self.n_broken += 1;
-        let n_tries = if report.code == history::MISSING.number { MISSING_TRIES } else { REOPEN_TRIES };
         if report.retry == Retry::Never || self.n_broken > n_tries {
             return Err(Failure::new(self.with_location(report)).into());
         }
