@@ -2,6 +2,7 @@
 //!
 //! The cases are in `cases/`. Everything started here ends with the value that stands for it.
 
+pub mod binlog_text;
 pub mod certificates;
 pub mod cluster;
 pub mod process;
