@@ -38,11 +38,16 @@ impl Taking {
         self.session.as_ref().map(|session| session.connection)
     }
 
-    /// True when the next step waits for a lock of someone else.
-    pub fn waits(&self, target: &Target) -> bool {
+    /// True when the next step waits: for a lock of someone else, or for a session that may not be killed to end by itself.
+    pub fn waits(&self, scenario: &Scenario, target: &Target) -> bool {
         match self.takeover.step() {
             Step::LockRows | Step::Claim { .. } => {
                 target.is_locked(target.store.rows.keys().copied(), self.connection())
+            }
+            Step::End(victim, Ending::Kill) => {
+                let is_there =
+                    victim.server.is_same_run(&target.run) && target.connections.contains_key(&victim.connection);
+                scenario.no_kill && is_there
             }
             _ => false,
         }
@@ -64,7 +69,7 @@ impl Taking {
                 (Step::ReadIntents | Step::Inspect(_), Step::Inspect(_) | Step::ReadRows) => true,
                 _ => false,
             };
-            if !joins {
+            if !joins || self.waits(scenario, target) {
                 return Ok(());
             }
         }

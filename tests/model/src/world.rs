@@ -49,6 +49,8 @@ pub enum Action {
     Refuse(usize, u16),
     /// An idle lane finds its connection dead and opens another one.
     Ping(usize, u16),
+    /// A worker hears that the subtask is another one's, and ends what it has.
+    Yield(usize),
     Pause(usize),
     Crash(usize),
     Freeze(usize),
@@ -74,6 +76,7 @@ impl fmt::Debug for Action {
             Self::Lose(w, lane, false) => write!(f, "lose: lane {lane} of worker {w} cannot send"),
             Self::Refuse(w, lane) => write!(f, "refuse: the target refuses a statement of lane {lane} of worker {w}"),
             Self::Ping(w, lane) => write!(f, "ping: idle lane {lane} of worker {w} finds its connection dead"),
+            Self::Yield(w) => write!(f, "yield: worker {w} hears that it is not the owner any more"),
             Self::Pause(w) => write!(f, "pause: worker {w} pauses"),
             Self::Crash(w) => write!(f, "crash: worker {w} dies"),
             Self::Freeze(w) => write!(f, "freeze: worker {w} stops for good, its connections stay"),
@@ -102,6 +105,7 @@ impl Model for Scenario {
             Action::Lose(..) => "lose",
             Action::Refuse(..) => "refuse",
             Action::Ping(..) => "ping",
+            Action::Yield(_) => "yield",
             Action::Pause(_) => "pause",
             Action::Crash(_) => "crash",
             Action::Freeze(_) => "freeze",
@@ -139,6 +143,11 @@ impl Model for Scenario {
                 Role::Idle | Role::Ended(..) => continue,
                 Role::Taking(taking) => self.taking_actions(state, w, taking, actions),
                 Role::Running(running) => self.running_actions(state, w, running, actions),
+            }
+            // Where it may not be killed, nothing else ends a former owner that has nothing to do.
+            let is_former = matches!(&worker.role, Role::Running(running) if running.epoch < state.leader.epoch);
+            if self.no_kill && is_former && w != state.leader.owner {
+                actions.push(Action::Yield(w));
             }
             // A takeover that holds nothing leaves nothing behind.
             let matters = match &worker.role {
@@ -214,8 +223,8 @@ impl Scenario {
     }
 
     fn taking_actions(&self, state: &State, w: usize, taking: &Taking, actions: &mut Vec<Action>) {
-        if taking.waits(&state.target) {
-            if state.left.lock_timeouts > 0 {
+        if taking.waits(self, &state.target) {
+            if state.left.lock_timeouts > 0 && matches!(taking.takeover.step(), Step::LockRows | Step::Claim { .. }) {
                 actions.push(Action::TakeTimeout(w));
             }
         } else {
@@ -295,6 +304,7 @@ impl Scenario {
             Action::Crash(_) => left.crashes -= 1,
             Action::Freeze(_) => left.freezes -= 1,
             Action::Begin(_)
+            | Action::Yield(_)
             | Action::Take(_)
             | Action::Fold(..)
             | Action::Idle(_)
@@ -303,6 +313,7 @@ impl Scenario {
             | Action::Ping(..) => {}
         }
         let (Action::Begin(w)
+        | Action::Yield(w)
         | Action::Take(w)
         | Action::TakeLost(w, _)
         | Action::TakeTimeout(w)
@@ -325,7 +336,7 @@ impl Scenario {
                 abandon(role, target);
                 *role = self.taking(target, w, leader.epoch)?;
             }
-            (Action::Crash(_), role) => {
+            (Action::Crash(_) | Action::Yield(_), role) => {
                 abandon(role, target);
                 *role = Role::Idle;
             }
