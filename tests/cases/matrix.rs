@@ -3,7 +3,7 @@
 //! was never passed has failed.
 //!
 //! `DM_MATRIX=all` runs every cell, a word only cells whose text has it; else two cells of each row are drawn by
-//! `DM_SEED`. `DM_STREAMS` cells run at a time.
+//! `DM_SEED`.
 
 #[path = "matrix/cell.rs"]
 mod cell;
@@ -28,10 +28,9 @@ use std::{
 
 use cell::{Action, Cell};
 use dm_mysql::fail_point::Mutant;
+use dm_tests::ServerKind;
 use place::{Servers, Stream};
 
-/// The streams that `make test` can afford on two cores.
-const STREAMS: usize = 3;
 const SEED: u64 = 1;
 
 fn number(name: &str, otherwise: u64) -> u64 {
@@ -53,23 +52,22 @@ async fn nothing_is_lost_or_doubled_wherever_an_owner_ends() {
     let wanted = std::env::var("DM_MATRIX").unwrap_or_default();
     let seed = number("DM_SEED", SEED);
     let all = wanted == "all" || !wanted.is_empty();
-    let cells: VecDeque<Cell> = cell::cells(seed, all)
+    let cells: Vec<Cell> = cell::cells(seed, all)
         .into_iter()
         .filter(|cell| wanted == "all" || cell.to_string().contains(&wanted))
         .collect();
     let n_cells = cells.len();
     assert!(n_cells > 0, "no cell has `{wanted}`");
     let servers = Servers::start().await.expect("start the servers");
-    let queue = Arc::new(Mutex::new(cells));
     let done = Arc::new(Mutex::new(Vec::new()));
     let mut streams = Vec::new();
-    for _ in 0..number("DM_STREAMS", STREAMS as u64) {
-        let (servers, queue, done) = (Arc::clone(&servers), Arc::clone(&queue), Arc::clone(&done));
+    // the proof reads all that happens in a target: one cell at a time in each
+    for target in ServerKind::ALL {
+        let mut queue: VecDeque<Cell> = cells.iter().filter(|cell| cell.target == target).cloned().collect();
+        let (servers, done) = (Arc::clone(&servers), Arc::clone(&done));
         streams.push(tokio::spawn(async move {
             let stream = Stream::start(servers).await.expect("start a master");
-            loop {
-                let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-                let Some(cell) = next else { return };
+            while let Some(cell) = queue.pop_front() {
                 let ran = run::run(&stream, &cell).await;
                 match &ran.result {
                     Ok(()) => println!("matrix: {cell}: ok ({:.1?})", ran.took),

@@ -157,8 +157,15 @@ impl<'a> Trial<'a> {
         Ok(holder)
     }
 
+    /// By the server's counter: its list of transactions is a copy that is not renewed while it is asked for.
     async fn is_blocked(&self) -> Result<()> {
-        self.wait("SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'", 1).await
+        let waits = "SELECT variable_value FROM information_schema.global_status \
+                     WHERE variable_name = 'INNODB_ROW_LOCK_CURRENT_WAITS'";
+        wait::until("an owner to wait for a row", SOON, || async {
+            let found = place::column(self.target, waits).await?;
+            Ok(found.first().is_some_and(|text| text != "0").then_some(()))
+        })
+        .await
     }
 
     /// An owner freezes inside a transaction; its successor goes on; it wakes up and wants to finish.

@@ -33,6 +33,8 @@ pub struct Transaction {
 pub struct Stream {
     server_uuid: String,
     read: Location,
+    /// `read` is a position on another server than the one that is connected.
+    is_foreign: bool,
     event_start: BinlogPosition,
     event_end: BinlogPosition,
     phase: Phase,
@@ -46,12 +48,14 @@ impl Stream {
             event_start: location.position.clone(),
             event_end: location.position.clone(),
             read: location,
+            is_foreign: false,
             phase: Phase::Between,
         }
     }
 
     /// The connection is new: what was read of an open transaction comes again.
     pub fn restart(&mut self, server_uuid: String) {
+        self.is_foreign |= !self.server_uuid.is_empty() && self.server_uuid != server_uuid;
         self.server_uuid = server_uuid;
         self.event_start = self.read.position.clone();
         self.event_end = self.read.position.clone();
@@ -80,10 +84,14 @@ impl Stream {
         self.event_end.clone_from(&self.event_start);
     }
 
-    /// The current event ended between transactions: there is nothing before it to read again.
+    /// The current event ended between transactions: there is nothing before it to read again. A stream that is opened by
+    /// GTID begins with its file's head, which lies before what was read.
     pub fn pass(&mut self) -> BinlogPosition {
-        self.read.position.clone_from(&self.event_end);
-        self.event_end.clone()
+        if self.is_foreign || self.event_end > self.read.position {
+            self.is_foreign = false;
+            self.read.position.clone_from(&self.event_end);
+        }
+        self.read.position.clone()
     }
 
     /// The stream goes on in another file. A made-up rotation that names the file we are in means nothing. Gives the
@@ -140,6 +148,7 @@ impl Stream {
             Phase::Between => None,
             Phase::Announced(transaction) | Phase::Open(transaction) => transaction.gtid,
         };
+        self.is_foreign = false;
         self.read.position.clone_from(&self.event_end);
         if let (Some(set), Some(gtid)) = (&mut self.read.gtid, &gtid) {
             // The decoder's flavor is the set's flavor.
@@ -224,6 +233,21 @@ mod tests {
         assert_eq!((stream.event_end().file.as_str(), stream.read().position.file.as_str()), ("b.000002", "b.000001"));
         assert_eq!(stream.rotate("b.000003", 4, false), Some(BinlogPosition::new("b.000003", 4)));
         assert_eq!(stream.read().position.file, "b.000003");
+    }
+
+    #[test]
+    fn the_head_of_a_file_opened_by_gtid_takes_nothing_back() {
+        let mut stream = stream();
+        stream.enter(&header(900), true);
+        stream.announce(Some(gtid(6)));
+        stream.finish();
+        stream.restart("uuid".into());
+        stream.enter(&header(256), true);
+        assert_eq!((stream.pass().offset, stream.read().position.offset), (900, 900));
+        // on another server the same file name means another place
+        stream.restart("other".into());
+        stream.enter(&header(256), true);
+        assert_eq!((stream.pass().offset, stream.read().position.offset), (256, 256));
     }
 
     #[test]
