@@ -16,6 +16,8 @@ mod commands;
 mod histories;
 #[path = "cluster/load.rs"]
 mod load;
+#[path = "cluster/membership.rs"]
+mod membership;
 #[path = "cluster/operators.rs"]
 mod operators;
 #[path = "cluster/refusals.rs"]

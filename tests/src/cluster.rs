@@ -1,6 +1,7 @@
 //! A cluster of our own processes on loopback: masters, workers, and dmctl to speak with them.
 
 pub mod dmctl;
+mod membership;
 
 use std::{
     collections::BTreeMap,

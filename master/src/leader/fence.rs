@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use dm_config::{SourceConfig, SubtaskConfig, TaskConfig};
-use dm_fence::Slicing;
+use dm_fence::{LaneRow, Slicing};
 use dm_model::{ClusterId, Epoch, Flavor, SubtaskId};
 use dm_mysql::{
     Connector, Purpose,
@@ -22,6 +22,9 @@ use crate::{context::Context, error::Error};
 
 /// A target that does not answer for this long fails the request; killing and waiting for locks is in it.
 const LIMIT: Duration = Duration::from_secs(60);
+
+/// Rounds of removing meta data that an earlier owner may come between.
+const REMOVALS: u32 = 5;
 
 /// Whether rows of another cluster may be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,15 +92,7 @@ async fn show(
         take_over(&target, options).await?;
         match then {
             Then::Nothing => {}
-            // Without a row of ours a forgotten worker would take the target as its first owner.
-            Then::RemoveMeta => loop {
-                remove_meta(&target).await?;
-                let taken = take_over(&target, options).await?.taken;
-                if taken.rows.iter().all(|row| row.seq == 0) {
-                    break;
-                }
-                info!(subtask = %id, "an earlier owner came between, removing its meta data too");
-            },
+            Then::RemoveMeta => remove_all(&target, options).await?,
         }
         Ok::<(), Error>(())
     };
@@ -105,6 +100,20 @@ async fn show(
         Ok(result) => result,
         Err(_) => Err(Error::TargetSilent { task: id.task.clone(), seconds: LIMIT.as_secs() }),
     }
+}
+
+/// Removes the meta data and leaves a row of ours behind: without one a forgotten worker would take the target as its first
+/// owner. One that comes between removing and claiming is fenced by the claim, and what it left is removed in another round.
+async fn remove_all(target: &FenceTarget, options: TakeoverOptions) -> Result<(), Error> {
+    for _ in 0..REMOVALS {
+        remove_meta(target).await?;
+        let rows = take_over(target, options).await?.taken.rows;
+        if rows == [LaneRow::first(0, target.cluster_id.clone(), target.epoch, options.slicing)] {
+            break;
+        }
+        info!(subtask = %target.subtask, "an earlier owner came between, removing its meta data too");
+    }
+    Ok(())
 }
 
 fn target(context: &Context, state: &State, id: &SubtaskId, epoch: Epoch) -> Result<FenceTarget, Error> {
