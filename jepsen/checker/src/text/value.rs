@@ -29,6 +29,10 @@ pub(super) fn push(image: &mut Vec<u8>, value: &[u8], is_mysql: bool) {
             Some(b't') => image.extend_from_slice(b"\\x09"),
             Some(b'b') => image.extend_from_slice(b"\\x08"),
             Some(b'0') => image.extend_from_slice(b"\\x00"),
+            Some(b'f') => image.extend_from_slice(b"\\x0c"),
+            Some(b'v') => image.extend_from_slice(b"\\x0b"),
+            Some(b'a') => image.extend_from_slice(b"\\x07"),
+            Some(b'e') => image.extend_from_slice(b"\\x1b"),
             Some(b'Z') => image.extend_from_slice(b"\\x1a"),
             Some(b'x') => image.extend_from_slice(b"\\x"),
             Some(other) => image.push(*other),
@@ -69,4 +73,37 @@ pub(crate) fn unsigned(value: &[u8]) -> Option<u64> {
         None => text,
     };
     text.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one_form(value: &[u8], is_mysql: bool) -> Vec<u8> {
+        let mut image = Vec::new();
+        push(&mut image, value, is_mysql);
+        image
+    }
+
+    #[test]
+    fn both_tools_say_the_same_of_one_text() {
+        let mysql = one_form(b"'a\\'b\\\\c\\n\\f\\x01\\t d'", true);
+        assert_eq!(mysql, b"'a'b\\c\\x0a\\x0c\\x01\\x09 d'");
+        assert_eq!(mysql, one_form(b"'a'b\\c\\x0a\\x0c\\x01\\x09 d'", false));
+        assert_eq!(unquote(&mysql).unwrap(), b"a'b\\c\n\x0c\x01\t d");
+    }
+
+    #[test]
+    fn a_value_ends_at_the_last_comment() {
+        assert_eq!(without_type(b"'a /* INT */' /* VARSTRING(9) meta=9 */").unwrap(), b"'a /* INT */'");
+        assert_eq!(without_type(b"1.5                  /* FLOAT meta=4 */").unwrap(), b"1.5");
+        assert_eq!(without_type(b"1.5"), None);
+    }
+
+    #[test]
+    fn of_two_readings_of_an_integer_the_unsigned_one_counts() {
+        assert_eq!(unsigned(b"-1 (18446744073709551615)"), Some(u64::MAX));
+        assert_eq!(unsigned(b"7"), Some(7));
+        assert_eq!(unsigned(b"'7'"), None);
+    }
 }
