@@ -105,6 +105,18 @@ impl Ledger {
         positions.collect::<std::collections::BTreeSet<_>>().len() > 1
     }
 
+    /// The oldest and the newest moment of shards that share a target table, when there are several of both: a row that moved
+    /// from shard to shard in between was read twice, or never, so no chunk tells which of its changes are in the target.
+    pub(super) fn moments_of_shards(&self, shards: &[TableName]) -> Option<(BinlogPosition, BinlogPosition)> {
+        if shards.len() < 2 {
+            return None;
+        }
+        let rows = shards.iter().flat_map(|table| self.chunks(table));
+        let positions = || rows.clone().filter_map(|row| row.snapshot.as_ref()).map(|location| &location.position);
+        let (oldest, newest) = (positions().min()?, positions().max()?);
+        (oldest != newest).then(|| (oldest.clone(), newest.clone()))
+    }
+
     /// What is left of a table, by number.
     pub(super) fn jobs(&self, table: &TableName) -> Result<Vec<Job>, Error> {
         let mut next = self.chunks(table).map(|row| row.chunk + 1).max().unwrap_or(0);

@@ -128,7 +128,15 @@ impl Snapshot<'_> {
             };
             view::release(from).await?;
             let target_structure = target::ensure_table(to, &name, &create_sql, &routed.target).await?;
-            copies.insert(name.clone(), self.compile(&name, routed, known, &target_structure)?);
+            // Shards of one target share its keys: what one of them had at an earlier moment may be another's now.
+            let is_mixed = {
+                let ledger = locked(&self.ledger);
+                let shares =
+                    |other: &&TableName| tables.get(*other).is_some_and(|it| it.target.table == routed.target.table);
+                let mut shards = ledger.tables().filter(shares);
+                shards.clone().nth(1).is_some() && shards.any(|shard| ledger.is_begun(shard))
+            };
+            copies.insert(name.clone(), self.compile(&name, routed, known, &target_structure, is_mixed)?);
         }
         Ok(copies)
     }
@@ -155,6 +163,7 @@ impl Snapshot<'_> {
         routed: &Routed,
         known: &Known,
         target_structure: &Table,
+        are_shards_mixed: bool,
     ) -> Result<TableCopy, Error> {
         let structure = &known.structure;
         let facts = &self.incarnation.takeover.facts;
@@ -180,7 +189,7 @@ impl Snapshot<'_> {
         let is_coupled = is_coupled(structure, target_structure)
             || [structure, target_structure].iter().any(|table| !table.foreign_keys.is_empty());
         let verb = match self.options.on_duplicate {
-            _ if is_mixed && is_coupled => Verb::Replace,
+            _ if are_shards_mixed || is_mixed && is_coupled => Verb::Replace,
             OnDuplicate::Replace => Verb::Replace,
             OnDuplicate::Ignore => Verb::InsertIgnore,
             OnDuplicate::Error => Verb::Insert,

@@ -154,3 +154,31 @@ fn expected_rows(row: Option<&Row>) -> Vec<Option<i128>> {
 async fn ask(conn: &mut Conn, question: Vec<u8>) -> Result<Option<Row>, Error> {
     conn.query_first(question).await.map_err(Error::Read)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(sql: &str) -> Table {
+        parse(&TableName::new("s", "t"), sql).expect("a structure")
+    }
+
+    #[test]
+    fn what_one_server_makes_of_another_servers_table_has_its_layout() {
+        let here =
+            table("CREATE TABLE `t` (`a` int NOT NULL, `v` varchar(9), PRIMARY KEY (`a`)) DEFAULT CHARSET=utf8mb4");
+        let there = table(
+            "CREATE TABLE `t` (`a` int(11) NOT NULL, `v` varchar(9) DEFAULT NULL, PRIMARY KEY (`a`)) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_general_ci",
+        );
+        assert!(same_layout(&here, &there));
+        for other in [
+            "CREATE TABLE `t` (`a` bigint NOT NULL, `v` varchar(9), PRIMARY KEY (`a`))",
+            "CREATE TABLE `t` (`a` int NOT NULL, `v` varchar(10), PRIMARY KEY (`a`))",
+            "CREATE TABLE `t` (`a` int NOT NULL, `v` varchar(9), `w` int, PRIMARY KEY (`a`))",
+            "CREATE TABLE `t` (`a` int NOT NULL, `v` varchar(9), PRIMARY KEY (`a`), KEY (`v`))",
+            "CREATE TABLE `t` (`a` int NOT NULL, `u` varchar(9), PRIMARY KEY (`a`))",
+        ] {
+            assert!(!same_layout(&here, &table(other)), "{other}");
+        }
+    }
+}

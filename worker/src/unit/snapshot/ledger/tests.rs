@@ -96,3 +96,25 @@ fn a_hole_in_the_plan_is_no_plan() {
     rows.remove(1);
     assert!(Ledger::new(rows).skip_test(&table(), &structure(), false).is_err());
 }
+
+#[test]
+fn the_oldest_position_is_that_of_the_tables_meant() {
+    let other = TableName::new("shop", "u");
+    let mut ledger = plan();
+    planned(&other, &from_bounds(Vec::new())).into_iter().for_each(|row| ledger.put(row));
+    assert_eq!(ledger.oldest_of(|_| true), None, "nothing is read yet");
+    set(&mut ledger, 0, ChunkState::Done, None, 100);
+    let row = ledger.chunks(&other).next().expect("a chunk").clone();
+    ledger.put(ChunkRow { state: ChunkState::Done, snapshot: at(200), ..row });
+    assert_eq!((ledger.oldest(), ledger.oldest_of(|table| *table == other)), (at(100), at(200)));
+}
+
+#[test]
+fn a_table_is_mixed_once_its_chunks_were_read_at_two_moments() {
+    let mut ledger = plan();
+    set(&mut ledger, 0, ChunkState::Done, None, 100);
+    set(&mut ledger, 1, ChunkState::Done, None, 100);
+    assert!(!ledger.is_mixed(&table()));
+    set(&mut ledger, 2, ChunkState::Copying, Some(30), 200);
+    assert!(ledger.is_mixed(&table()));
+}
