@@ -78,7 +78,11 @@ impl Stream {
 pub(crate) async fn end_of_log(server: &Server) -> Result<(String, u64, String)> {
     let mut conn = server.connect().await?;
     let found = facts(&mut conn).await?;
-    let end = schema::binlog_status(&mut conn, &found).await?.context("the server's position")?;
+    // MySQL shows a position that is ahead of its GTID set while others commit
+    conn.query_drop("FLUSH TABLES WITH READ LOCK").await?;
+    let end = schema::binlog_status(&mut conn, &found).await;
+    conn.query_drop("UNLOCK TABLES").await?;
+    let end = end?.context("the server's position")?;
     conn.disconnect().await?;
     let gtid = end.gtid.as_ref().map(ToString::to_string).unwrap_or_default();
     Ok((end.position.file.clone(), end.position.offset, gtid))
