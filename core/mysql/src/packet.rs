@@ -42,20 +42,43 @@ pub async fn run(conn: &mut Conn, packet: Vec<u8>) -> Results {
 }
 
 /// Joins statements with `;` into packets of at most `max_bytes`, where one statement alone may be longer. Gives each
-/// packet with the number of its statements.
-pub fn pack<'a>(statements: impl IntoIterator<Item = &'a [u8]>, max_bytes: usize) -> Vec<(Vec<u8>, usize)> {
-    let mut packets: Vec<(Vec<u8>, usize)> = Vec::new();
-    for statement in statements {
-        match packets.last_mut() {
-            Some((packet, n)) if packet.len() + 1 + statement.len() <= max_bytes => {
-                packet.push(b';');
-                packet.extend_from_slice(statement);
-                *n += 1;
+/// packet with the number of its statements, made when asked for: a transaction may be much larger than a packet.
+pub fn pack<'a>(statements: impl IntoIterator<Item = &'a [u8]>, max_bytes: usize) -> Packets<'a> {
+    Packets { statements: statements.into_iter().collect(), next: 0, max_bytes }
+}
+
+/// See [`pack`].
+#[derive(Debug)]
+pub struct Packets<'a> {
+    statements: Vec<&'a [u8]>,
+    next: usize,
+    max_bytes: usize,
+}
+
+impl Iterator for Packets<'_> {
+    type Item = (Vec<u8>, usize);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rest = self.statements.get(self.next..)?;
+        let mut n_bytes = rest.first()?.len();
+        let mut n_statements = 1;
+        for statement in rest.iter().skip(1) {
+            if n_bytes + 1 + statement.len() > self.max_bytes {
+                break;
             }
-            Some(_) | None => packets.push((statement.to_vec(), 1)),
+            n_bytes += 1 + statement.len();
+            n_statements += 1;
         }
+        let mut packet = Vec::with_capacity(n_bytes);
+        for (at, statement) in rest.iter().take(n_statements).enumerate() {
+            if at > 0 {
+                packet.push(b';');
+            }
+            packet.extend_from_slice(statement);
+        }
+        self.next += n_statements;
+        Some((packet, n_statements))
     }
-    packets
 }
 
 #[cfg(test)]
@@ -65,7 +88,7 @@ mod tests {
     #[test]
     fn packets_keep_order_and_their_limit() {
         let statements: [&[u8]; 4] = [b"aa", b"bb", b"cccccccc", b"d"];
-        let packed = pack(statements, 6);
+        let packed: Vec<(Vec<u8>, usize)> = pack(statements, 6).collect();
         assert_eq!(packed, [(b"aa;bb".to_vec(), 2), (b"cccccccc".to_vec(), 1), (b"d".to_vec(), 1)]);
     }
 }

@@ -145,7 +145,7 @@ async fn one_large_transaction(kind: ServerKind, row_bytes: u64) -> Result<()> {
         statements.push(format!("SET SESSION cte_max_recursion_depth = {}", n_rows + 1));
     }
     statements.push(format!(
-        "INSERT INTO app.t SELECT n, CONCAT(MD5(n), REPEAT(CHAR(97 + n % 26), {})) FROM ({}) numbers",
+        "INSERT INTO app.t SELECT n, CONCAT(LPAD(n, 32, '0'), REPEAT(CHAR(97 + n % 26), {})) FROM ({}) numbers",
         row_bytes - 32,
         numbers(kind, n_rows)
     ));
@@ -168,7 +168,7 @@ async fn one_large_transaction(kind: ServerKind, row_bytes: u64) -> Result<()> {
     let peak = process.peak_mb()?;
     eprintln!("{kind:?}: the same rows updated in one transaction, the worker's peak {peak} MB");
     process.same_sums("SELECT CAST(SUM(CRC32(v)) AS UNSIGNED) FROM app.t").await?;
-    ensure!(peak < (200 + n_mb / 2).min(512), "the worker held {peak} MB");
+    ensure!(peak < (300 + n_mb / 5).min(512), "the worker held {peak} MB");
     Ok(())
 }
 
@@ -226,7 +226,7 @@ async fn a_compressed_transaction_arrives() -> Result<()> {
             "USE app",
             "SET SESSION binlog_transaction_compression = ON, cte_max_recursion_depth = 100000",
             &format!(
-                "INSERT INTO app.t SELECT n, REPEAT(MD5(n), 60) FROM ({}) numbers",
+                "INSERT INTO app.t SELECT n, REPEAT(LPAD(HEX(n), 32, 'x'), 60) FROM ({}) numbers",
                 numbers(ServerKind::MySql, 30_000)
             ),
             "INSERT INTO app.t VALUES (0, 'after')",

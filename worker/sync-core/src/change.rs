@@ -39,6 +39,14 @@ impl LiteralRow {
         self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
     }
 
+    /// Gives back room that was taken while the buffer grew, where it is worth a copy.
+    pub fn trim(&mut self) {
+        const WORTH: usize = 256;
+        if self.text.capacity() - self.text.len() > WORTH {
+            self.text.shrink_to_fit();
+        }
+    }
+
     /// How many literals.
     pub fn len(&self) -> usize {
         self.ends.len()

@@ -278,6 +278,7 @@ impl Mapping {
                 From::Constant { literal, .. } => literals.push_literal(literal),
             }
         }
+        literals.trim();
         Ok(literals)
     }
 

@@ -72,7 +72,7 @@ impl Default for Limits {
             batch_rows: 100,
             batch_bytes: 8 << 20,
             n_lanes: 16,
-            memory_bytes: 64 << 20,
+            memory_bytes: 48 << 20,
             slice_bytes: Self::SLICE_BYTES,
             idle_progress_ms: 5_000,
             report_ms: 1_000,
