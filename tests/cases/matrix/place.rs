@@ -21,18 +21,28 @@ const SETTLE_LIMIT: Duration = Duration::from_secs(60);
 pub(crate) struct Servers {
     sources: [Server; 2],
     targets: [Server; 2],
+    _scratch: TempDir,
 }
 
 impl Servers {
     pub(crate) async fn start() -> Result<Arc<Self>> {
-        let server = |kind, id| Server::start(kind, ServerOptions::default().with_server_id(id));
+        let scratch = tempfile::Builder::new().prefix("dm-matrix-scratch-").tempdir()?;
+        // temporary tables of its own: servers that share a folder have been seen to miss theirs
+        let server = |kind, id: u32| {
+            let options = ServerOptions::default().with_server_id(id);
+            let folder = scratch.path().join(id.to_string());
+            async move {
+                std::fs::create_dir_all(&folder)?;
+                Server::start(kind, options.with(format!("--tmpdir={}", folder.display()))).await
+            }
+        };
         let (a, b, c, d) = tokio::try_join!(
             server(ServerKind::MariaDb, 1),
             server(ServerKind::MySql, 2),
             server(ServerKind::MariaDb, 3),
             server(ServerKind::MySql, 4)
         )?;
-        Ok(Arc::new(Self { sources: [a, b], targets: [c, d] }))
+        Ok(Arc::new(Self { sources: [a, b], targets: [c, d], _scratch: scratch }))
     }
 
     pub(crate) fn source(&self, kind: ServerKind) -> &Server {
