@@ -86,14 +86,14 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// Rows per second of `work`, which does some and tells how many, in one round.
+    /// Rows per second of this thread's CPU time of `work`, which does some and tells how many, in one round.
     fn rows_per_second(self, mut work: impl FnMut() -> Result<u64>) -> Result<f64> {
-        let begun = Instant::now();
+        let (begun, before) = (Instant::now(), process::thread_cpu_seconds()?);
         let mut n_rows = 0;
         while begun.elapsed() < self.round {
             n_rows += work()?;
         }
-        Ok(n_rows as f64 / begun.elapsed().as_secs_f64())
+        Ok(n_rows as f64 / (process::thread_cpu_seconds()? - before).max(1e-6))
     }
 }
 

@@ -60,8 +60,8 @@ pub fn run(pace: Pace, out: &mut dyn Write) -> Result<()> {
             "  {name}: {n_columns} columns, {n_ours} row images; {n_left_out} of {n_events} rows events left out because \
              mysql_common cannot read them"
         )?;
-        writeln!(out, "    dm-binlog     {best_ours:>12.0} rows/s")?;
-        writeln!(out, "    mysql_common  {best_theirs:>12.0} rows/s{}", unequal(n_ours, n_theirs))?;
+        writeln!(out, "    dm-binlog     {best_ours:>12.0} rows/CPU s")?;
+        writeln!(out, "    mysql_common  {best_theirs:>12.0} rows/CPU s{}", unequal(n_ours, n_theirs))?;
         writeln!(out, "    ratio         {:>12.1}", best_ours / best_theirs)?;
     }
     Ok(())

@@ -38,7 +38,7 @@ pub fn run(pace: Pace, out: &mut dyn Write) -> Result<()> {
         let us = 1e6 / best;
         writeln!(
             out,
-            "  {kind:<8?} {best:>12.0} rows/s ({us:.2} µs a row; {N_ROWS} rows become {n_statements} statements, {n_bytes} bytes)"
+            "  {kind:<8?} {best:>12.0} rows/CPU s ({us:.2} µs a row; {N_ROWS} rows become {n_statements} statements, {n_bytes} bytes)"
         )?;
     }
     Ok(())
