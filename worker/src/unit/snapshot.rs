@@ -243,7 +243,23 @@ impl<'a> Snapshot<'a> {
             value.is_some_and(|value| value == "1" || value.eq_ignore_ascii_case("on"))
         };
         let mut tests = Vec::new();
+        let source_id = self.incarnation.context.id.source.as_str();
+        let mut shards: BTreeMap<TableName, Vec<TableName>> = BTreeMap::new();
         for table in ledger.tables() {
+            let routed = self.incarnation.rules.router.route_table(table, source_id)?;
+            shards.entry(routed.table).or_default().push(table.clone());
+        }
+        let mut apart = BTreeMap::new();
+        for shards in shards.values() {
+            if let Some(moments) = ledger.moments_of_shards(shards) {
+                apart.extend(shards.iter().map(|table| (table, moments.clone())));
+            }
+        }
+        for table in ledger.tables() {
+            if let Some((oldest, newest)) = apart.remove(table) {
+                tests.push((table.clone(), SkipTest::Safe { oldest, newest }));
+                continue;
+            }
             let Some(Known { structure, .. }) = self.known.get(table) else {
                 return Err(Error::Corrupt { table: table.clone() });
             };

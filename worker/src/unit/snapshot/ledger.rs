@@ -112,8 +112,9 @@ impl Ledger {
             return None;
         }
         let rows = shards.iter().flat_map(|table| self.chunks(table));
-        let positions = || rows.clone().filter_map(|row| row.snapshot.as_ref()).map(|location| &location.position);
-        let (oldest, newest) = (positions().min()?, positions().max()?);
+        let positions: Vec<&BinlogPosition> =
+            rows.filter_map(|row| row.snapshot.as_ref()).map(|location| &location.position).collect();
+        let (oldest, newest) = (*positions.iter().min()?, *positions.iter().max()?);
         (oldest != newest).then(|| (oldest.clone(), newest.clone()))
     }
 

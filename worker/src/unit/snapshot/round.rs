@@ -131,10 +131,10 @@ impl Snapshot<'_> {
             // Shards of one target share its keys: what one of them had at an earlier moment may be another's now.
             let is_mixed = {
                 let ledger = locked(&self.ledger);
-                let shares =
+                let is_shard =
                     |other: &&TableName| tables.get(*other).is_some_and(|it| it.target.table == routed.target.table);
-                let mut shards = ledger.tables().filter(shares);
-                shards.clone().nth(1).is_some() && shards.any(|shard| ledger.is_begun(shard))
+                let shards: Vec<&TableName> = ledger.tables().filter(is_shard).collect();
+                shards.len() > 1 && shards.iter().any(|shard| ledger.is_begun(shard))
             };
             copies.insert(name.clone(), self.compile(&name, routed, known, &target_structure, is_mixed)?);
         }

@@ -122,7 +122,14 @@ impl LaneTask {
                     }
                     ping.reset();
                 }
-                _ = ping.tick() => self.lane.ping().await,
+                _ = ping.tick() => {
+                    self.lane.ping().await;
+                    // a target that came back without its last commits is noticed even while the source is silent
+                    if let Err(end) = self.open().await {
+                        self.answer(What::Ended(end)).await;
+                        return;
+                    }
+                }
             }
         }
     }

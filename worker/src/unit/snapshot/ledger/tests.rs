@@ -118,3 +118,22 @@ fn a_table_is_mixed_once_its_chunks_were_read_at_two_moments() {
     set(&mut ledger, 2, ChunkState::Copying, Some(30), 200);
     assert!(ledger.is_mixed(&table()));
 }
+
+#[test]
+fn shards_of_one_target_know_when_they_were_read_at_different_moments() {
+    let other = TableName::new("shop", "u");
+    let mut ledger = plan();
+    for row in planned(&other, &from_bounds(Vec::new())) {
+        ledger.put(row);
+    }
+    let shards = [table(), other.clone()];
+    assert_eq!(ledger.moments_of_shards(&shards), None, "nothing is read yet");
+    set(&mut ledger, 0, ChunkState::Done, None, 100);
+    let row = ledger.chunks(&other).next().expect("a chunk").clone();
+    ledger.put(ChunkRow { state: ChunkState::Done, snapshot: at(100), ..row.clone() });
+    assert_eq!(ledger.moments_of_shards(&shards), None);
+    ledger.put(ChunkRow { state: ChunkState::Done, snapshot: at(200), ..row });
+    let (oldest, newest) = ledger.moments_of_shards(&shards).expect("two moments");
+    assert_eq!((oldest.offset, newest.offset), (100, 200));
+    assert_eq!(ledger.moments_of_shards(&shards[..1]), None, "a table that is alone is told apart by its chunks");
+}
