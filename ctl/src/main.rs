@@ -8,6 +8,7 @@ mod client;
 mod commands;
 mod files;
 mod json;
+mod out;
 mod prompt;
 mod summary;
 
@@ -19,7 +20,7 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("Error: cannot start: {error}");
+            out::complain(&format!("Error: cannot start: {error}\n"));
             return ExitCode::FAILURE;
         }
     };
@@ -29,11 +30,11 @@ fn main() -> ExitCode {
 async fn run() -> ExitCode {
     match app::parse(std::env::args().skip(1).collect()) {
         Parsed::Print(text) => {
-            print!("{text}");
+            out::print(&text);
             ExitCode::SUCCESS
         }
         Parsed::Refused(text) => {
-            eprint!("{text}");
+            out::complain(&text);
             ExitCode::FAILURE
         }
         Parsed::Once(globals, command) => exit_code(commands::run(&globals, command).await, globals.strict_exit),
@@ -45,11 +46,11 @@ async fn run() -> ExitCode {
 fn exit_code(outcome: anyhow::Result<commands::Answer>, strict: bool) -> ExitCode {
     match outcome {
         Ok(commands::Answer { ok, text }) => {
-            println!("{text}");
+            out::line(&text);
             if strict && !ok { ExitCode::FAILURE } else { ExitCode::SUCCESS }
         }
         Err(error) => {
-            eprintln!("Error: {error:#}");
+            out::complain(&format!("Error: {error:#}\n"));
             ExitCode::FAILURE
         }
     }

@@ -12,7 +12,7 @@ use rustyline::{DefaultEditor, error::ReadlineError};
 
 use crate::{
     app::{self, Globals, Parsed},
-    commands,
+    commands, out,
 };
 
 const HISTORY: &str = "/tmp/dmctlreadline.tmp";
@@ -22,11 +22,11 @@ pub(crate) async fn run(globals: Globals) -> ExitCode {
 }
 
 async fn on_terminal(globals: &Globals) -> ExitCode {
-    println!("Welcome to dmctl\n{}", dm_runtime::version::text());
+    out::line(&format!("Welcome to dmctl\n{}", dm_runtime::version::text()));
     let mut editor = match DefaultEditor::new() {
         Ok(editor) => editor,
         Err(error) => {
-            eprintln!("Error: cannot open the prompt: {error}");
+            out::complain(&format!("Error: cannot open the prompt: {error}\n"));
             return ExitCode::FAILURE;
         }
     };
@@ -41,7 +41,7 @@ async fn on_terminal(globals: &Globals) -> ExitCode {
             }
             Err(ReadlineError::Interrupted | ReadlineError::Eof) => break,
             Err(error) => {
-                eprintln!("Error: {error}");
+                out::complain(&format!("Error: {error}\n"));
                 break;
             }
         }
@@ -57,7 +57,7 @@ async fn from_pipe(globals: &Globals) -> ExitCode {
             Ok(line) if line.trim() == "exit" => break,
             Ok(line) => all_done &= one(globals, &line).await,
             Err(error) => {
-                eprintln!("Error: cannot read standard input: {error}");
+                out::complain(&format!("Error: cannot read standard input: {error}\n"));
                 return ExitCode::FAILURE;
             }
         }
@@ -72,26 +72,26 @@ async fn one(globals: &Globals, line: &str) -> bool {
         return true;
     }
     let Some(words) = shlex::split(line) else {
-        eprintln!("Error: a quote is not closed in: {line}");
+        out::complain(&format!("Error: a quote is not closed in: {line}\n"));
         return false;
     };
     match app::parse_line(globals, words) {
         Parsed::Once(globals, command) => match commands::run(&globals, command).await {
             Ok(answer) => {
-                println!("{}", answer.text);
+                out::line(&answer.text);
                 answer.ok || !globals.strict_exit
             }
             Err(error) => {
-                eprintln!("Error: {error:#}");
+                out::complain(&format!("Error: {error:#}\n"));
                 false
             }
         },
         Parsed::Print(text) => {
-            print!("{text}");
+            out::print(&text);
             true
         }
         Parsed::Refused(text) => {
-            eprint!("{text}");
+            out::complain(&text);
             false
         }
         Parsed::Prompt(_) => true,
