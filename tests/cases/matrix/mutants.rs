@@ -82,6 +82,13 @@ impl<'a> Trial<'a> {
     async fn begin(stream: &'a Stream, schema: String, mutant: &'static str, target_port: u16) -> Result<Self> {
         let kind = ServerKind::MariaDb;
         let (source, target) = (stream.servers.source(kind), stream.servers.target(kind));
+        // there before the task, so that beginning too early meets nothing that the target would refuse
+        for server in [source, target] {
+            place::execute(server, &format!("CREATE DATABASE {schema}")).await?;
+            place::execute(server, &format!("CREATE TABLE {schema}.k (id INT PRIMARY KEY, v INT)")).await?;
+            place::execute(server, &format!("CREATE TABLE {schema}.bag (a INT)")).await?;
+            place::execute(server, &format!("INSERT INTO {schema}.k VALUES (1, 0), (2, 0), (3, 0)")).await?;
+        }
         let since = (Since::now(source).await?, Since::now(target).await?);
         let from = place::end_of_log(source).await?;
         let (meta, source_id) = (format!("meta_{schema}"), format!("s_{schema}"));
@@ -99,13 +106,10 @@ impl<'a> Trial<'a> {
         };
         let mut trial =
             Self { stream, source, target, schema, source_id, meta, texts, mutant, lives: Vec::new(), since };
-        place::execute(source, &format!("CREATE DATABASE {}", trial.schema)).await?;
-        trial.write("CREATE TABLE k (id INT PRIMARY KEY, v INT)").await?;
-        trial.write("CREATE TABLE bag (a INT)").await?;
-        trial.write("INSERT INTO k VALUES (1, 0), (2, 0), (3, 0)").await?;
         trial.start()?;
         texts::begin(stream, &trial.schema, &trial.source_id, &trial.texts).await?;
-        trial.wait("SELECT COUNT(*) FROM k", 3).await?;
+        trial.write("UPDATE k SET v = 5 WHERE id = 3").await?;
+        trial.wait_value(3, 5).await?;
         Ok(trial)
     }
 
