@@ -17,7 +17,7 @@ use crate::{
     literal::Dialect,
     mapping::{
         Spec,
-        sample::{int, show, table},
+        sample::{int, table},
     },
 };
 

@@ -170,9 +170,10 @@ impl Engine {
     }
 
     /// The snapshot read the table after this DDL.
+    /// A copy of a table that the piece makes or changes was made after it. One that it only looks at tells nothing.
     fn is_in_snapshot(&self, piece: &Piece) -> bool {
         let end = self.source.stream.event_end();
-        piece.tables().any(|(_, table)| self.handover.holds_ddl(&table, end))
+        rules::changed_tables(piece).iter().any(|table| self.handover.holds_ddl(table, end))
     }
 
     /// The source's structures follow every piece about a replicated table, executed or not.

@@ -729,6 +729,22 @@ fn a_ddl_before_the_copy_of_its_table_is_in_the_copy() {
 }
 
 #[test]
+fn a_ddl_that_only_looks_at_a_copied_table_is_replicated() {
+    let mut binlog = Binlog::new(Shape::MariaDb);
+    binlog.statement("s", "CREATE TABLE u LIKE t");
+    let copied_to = dm_model::BinlogPosition::new(super::testbed::FILE, binlog.end);
+    let config = config(Shape::MariaDb);
+    let mut start = start(Shape::MariaDb, &config);
+    start.handover = vec![(t(), crate::chunk::skip::SkipTest::Single(copied_to))];
+    let structure = Some(std::sync::Arc::new(structure(CREATE)));
+    start.structures =
+        vec![crate::batch::StoredStructure { table: t(), from_unit: dm_fence::UnitNumber(0), structure }];
+    let mut script = Script::new(config, start, CREATE);
+    script.run(&binlog).unwrap();
+    assert!(script.log.contains("lane 0 ddl 1.0 `CREATE TABLE IF NOT EXISTS `s`.`u` LIKE `s`.`t``"), "{}", script.log);
+}
+
+#[test]
 fn merging_across_sources_makes_every_target_a_shared_one() {
     let mut binlog = Binlog::new(Shape::MariaDb);
     binlog.statement("s", "DROP DATABASE s");

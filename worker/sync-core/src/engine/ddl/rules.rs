@@ -151,7 +151,7 @@ impl Engine {
 }
 
 /// The tables whose structure the piece changes.
-fn changed_tables(piece: &Piece) -> Vec<TableName> {
+pub(super) fn changed_tables(piece: &Piece) -> Vec<TableName> {
     let is_changed = |role: TableRole| match role {
         TableRole::Target | TableRole::RenameFrom | TableRole::RenameTo | TableRole::ExchangePartner => true,
         TableRole::LikeSource | TableRole::ForeignKeyParent => false,
