@@ -34,7 +34,10 @@ pub fn run(bytes: &[u8]) {
 fn one(decoder: &mut Decoder, tables: &mut Tables, raw: &[u8]) {
     let event = match decoder.decode(raw) {
         Ok(event) => event,
-        Err(error) => return drop(error.code()),
+        Err(error) => {
+            let _code = error.code();
+            return;
+        }
     };
     let header = event.header;
     visit(tables, &event.body);
