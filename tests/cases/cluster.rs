@@ -12,6 +12,8 @@ mod bench;
 mod cases;
 #[path = "cluster/commands.rs"]
 mod commands;
+#[path = "cluster/durability.rs"]
+mod durability;
 #[path = "cluster/histories.rs"]
 mod histories;
 #[path = "cluster/load.rs"]
@@ -30,3 +32,5 @@ mod stores;
 mod tasks;
 #[path = "cluster/tls.rs"]
 mod tls;
+#[path = "cluster/writes.rs"]
+mod writes;

@@ -3,28 +3,19 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
-use dm_proto::{
-    meta::{GetRequest, PutRequest, meta_client::MetaClient},
-    pb::{LeaderOp, OperateLeaderRequest, master_client::MasterClient},
-};
+use dm_proto::pb::{LeaderOp, OperateLeaderRequest, master_client::MasterClient};
 use dm_tests::{ServerKind, cluster::Options, wait};
-use tokio::{task::JoinHandle, time::timeout};
 
 use super::{
     bench::{Bench, SOON, refused},
     cases::Cases,
     load::Load,
+    writes::{Writes, nothing_lost},
 };
-
-const KEY: &str = "membership";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn membership() {
@@ -32,9 +23,9 @@ async fn membership() {
     let options = Options { n_masters: 1, n_workers: 1, ..Options::default() };
     let mut bench = Bench::start(ServerKind::MariaDb, options).await.expect("start a cluster");
     bench.create_source("src").await.expect("create a source");
-    bench.make_rows("rows", 20).await.expect("make rows");
-    bench.start_task("rows", "all", &["src"], "rows").await.expect("start a task");
-    bench.wait_stage("rows", "Running", "Sync").await.expect("reach sync");
+    bench.make_rows("flow", 20).await.expect("make rows");
+    bench.start_task("flow", "all", &["src"], "flow").await.expect("start a task");
+    bench.wait_stage("flow", "Running", "Sync").await.expect("reach sync");
     let mut seen = Seen::default();
     cases.run("one, three, five, three under load", grow_and_shrink(&mut bench, &mut seen)).await;
     cases.run("a dead master is replaced", replace_dead(&mut bench, &mut seen)).await;
@@ -93,78 +84,6 @@ impl Seen {
     }
 }
 
-/// Writes a growing number under one key until it is stopped; keeps the last one that was acknowledged.
-struct Writes {
-    stop: Arc<AtomicBool>,
-    acked: Arc<AtomicU64>,
-    writer: JoinHandle<()>,
-}
-
-impl Writes {
-    fn start(bench: &Bench, first: u64) -> Self {
-        let (stop, acked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(first)));
-        let writer = tokio::spawn(write(bench.cluster.master_addrs(), Arc::clone(&stop), Arc::clone(&acked)));
-        Self { stop, acked, writer }
-    }
-
-    async fn go_on(&self, n_more: u64) -> Result<()> {
-        let goal = self.acked.load(Ordering::Relaxed) + n_more;
-        wait::until("acknowledged writes", SOON, || async {
-            Ok((self.acked.load(Ordering::Relaxed) >= goal).then_some(()))
-        })
-        .await
-    }
-
-    /// The number that must be there at least.
-    async fn stop(self) -> Result<u64> {
-        self.stop.store(true, Ordering::Relaxed);
-        self.writer.await?;
-        Ok(self.acked.load(Ordering::Relaxed))
-    }
-}
-
-async fn write(addrs: Vec<String>, stop: Arc<AtomicBool>, acked: Arc<AtomicU64>) {
-    let client = format!("writer-{}", acked.load(Ordering::Relaxed));
-    let mut at = 0;
-    let mut next = acked.load(Ordering::Relaxed) + 1;
-    while !stop.load(Ordering::Relaxed) {
-        let addr = format!("http://{}", addrs[at % addrs.len()]);
-        let put = async {
-            let mut meta = MetaClient::connect(addr).await.ok()?;
-            while !stop.load(Ordering::Relaxed) {
-                let request =
-                    PutRequest { key: KEY.into(), value: next.to_string(), client: client.clone(), seq: next };
-                timeout(Duration::from_secs(3), meta.put(request)).await.ok()?.ok()?;
-                acked.store(next, Ordering::Relaxed);
-                next += 1;
-            }
-            Some(())
-        };
-        // whoever did not answer may have written it: the same number is sent again, elsewhere
-        if put.await.is_none() {
-            at += 1;
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    }
-}
-
-/// What every master reads is at least what was acknowledged.
-async fn nothing_lost(bench: &Bench, acked: u64) -> Result<()> {
-    for addr in bench.cluster.master_addrs() {
-        let value = wait::until(&format!("a read at {addr}"), SOON, || async {
-            let Ok(mut meta) = MetaClient::connect(format!("http://{addr}")).await else { return Ok(None) };
-            let Ok(answer) = meta.get(GetRequest { key: KEY.into(), ..GetRequest::default() }).await else {
-                return Ok(None);
-            };
-            Ok(answer.into_inner().value)
-        })
-        .await?;
-        let found: u64 = value.parse().context("a number")?;
-        ensure!(found >= acked && found <= acked + 1, "{addr} reads {found}, acknowledged was {acked}");
-    }
-    Ok(())
-}
-
 async fn wait_leader_of(bench: &mut Bench, not: &str) -> Result<String> {
     wait::until(&format!("another leader than {not}"), SOON, || async {
         let answer = bench.dmctl().json(&["list-member", "-l"]).await?;
@@ -191,8 +110,8 @@ async fn ends_as_removed(bench: &mut Bench, name: &str) -> Result<()> {
 
 async fn grow_and_shrink(bench: &mut Bench, seen: &mut Seen) -> Result<()> {
     seen.expect(bench, &["master1"]).await?;
-    let epochs = bench.epochs("rows").await?;
-    let load = Load::start(&bench.source, "rows", 1_000_000);
+    let epochs = bench.epochs("flow").await?;
+    let load = Load::start(&bench.source, "flow", 1_000_000);
     let writes = Writes::start(bench, 0);
     writes.go_on(20).await?;
     let mut members = vec!["master1"];
@@ -226,8 +145,8 @@ async fn grow_and_shrink(bench: &mut Bench, seen: &mut Seen) -> Result<()> {
     let acked = writes.stop().await?;
     nothing_lost(bench, acked).await?;
     load.stop().await?;
-    bench.same_rows("rows").await?;
-    ensure!(bench.epochs("rows").await? == epochs, "the subtask restarted");
+    bench.same_rows("flow").await?;
+    ensure!(bench.epochs("flow").await? == epochs, "the subtask restarted");
     Ok(())
 }
 
@@ -289,8 +208,8 @@ async fn no_majority(bench: &mut Bench) -> Result<()> {
     refused(&dmctl.json(&["offline-member", "--master", "-n", &followers[1]]).await?, 60312)?;
     refused(&dmctl.json(&["offline-member", "--master", "-n", &leader]).await?, 60312)?;
     bench.cluster.join_master(&followers[0])?;
-    dmctl.ok(&["pause-task", "rows"]).await?;
-    dmctl.ok(&["resume-task", "rows"]).await?;
+    dmctl.ok(&["pause-task", "flow"]).await?;
+    dmctl.ok(&["resume-task", "flow"]).await?;
     Ok(())
 }
 
