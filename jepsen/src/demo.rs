@@ -89,6 +89,9 @@ pub async fn run(place: &mut Place, options: &Options, console: &Console) -> Res
     let compare_begun = Instant::now();
     let found = compare(place).await?;
     phase.done(&format!("{} rows, {:.1} s", found.n_sources, compare_begun.elapsed().as_secs_f64()));
+    let phase = console.phase("proof: reading all binlogs with the servers' own tools");
+    let proof = place.prove().await?;
+    phase.done(&proof.to_string());
     Ok(Report {
         n_snapshot_rows: snapshot.n_rows,
         snapshot: snapshot.duration,
@@ -97,6 +100,7 @@ pub async fn run(place: &mut Place, options: &Options, console: &Console) -> Res
         n_probes,
         faults,
         found,
+        proof,
     })
 }
 

@@ -11,6 +11,7 @@ use std::{
 use anyhow::{Context, Result};
 use dm_tests::{
     Server, ServerKind, ServerOptions,
+    binlog_text::{self, Tail, Verdict},
     cluster::{self, Cluster, Dmctl},
     process,
 };
@@ -137,14 +138,24 @@ impl Place {
     }
 
     fn write_config(&self, name: &str, text: &str, server: &Server) -> Result<String> {
-        let db = server.config();
-        let text = text
-            .replace("${PORT}", &server.port().to_string())
-            .replace("${USER}", &db.user)
-            .replace("${PASSWORD}", Server::DM_PASSWORD);
         let file = self.folder().join(name);
-        fs::write(&file, text).with_context(|| format!("write {name}"))?;
+        fs::write(&file, filled(text, server)).with_context(|| format!("write {name}"))?;
         Ok(file.display().to_string())
+    }
+
+    /// Shows from the servers' binlogs that every change took effect once (`dm-checker`).
+    ///
+    /// # Errors
+    /// A binlog cannot be read. What it says is in the verdict.
+    pub async fn prove(&self) -> Result<Verdict> {
+        let mut sources = Vec::new();
+        for shop in &SHOPS {
+            let server = self.source(shop)?;
+            sources.push((filled(&SOURCE_YAML.replace("${SOURCE_ID}", shop.source_id), server), server));
+        }
+        let task = filled(TASK_YAML, self.target());
+        let sources = sources.iter().map(|(text, server)| (text.as_str(), *server));
+        binlog_text::prove(&task, sources, self.target(), Tail::Settled).await
     }
 
     /// The state of all subtasks.
@@ -249,6 +260,13 @@ impl Place {
         std::mem::forget(self.target.take());
         Ok(text)
     }
+}
+
+/// A configuration for a server.
+fn filled(text: &str, server: &Server) -> String {
+    text.replace("${PORT}", &server.port().to_string())
+        .replace("${USER}", &server.config().user)
+        .replace("${PASSWORD}", Server::DM_PASSWORD)
 }
 
 fn subtask(answer: &Value) -> Subtask {

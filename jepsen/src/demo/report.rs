@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use dm_tests::rows::Differences;
+use dm_tests::{binlog_text::Verdict, rows::Differences};
 
 use super::{
     faults::{Faults, ms},
@@ -19,17 +19,19 @@ pub struct Report {
     pub n_probes: usize,
     pub faults: Faults,
     pub found: Differences,
+    /// What the binlogs say.
+    pub proof: Verdict,
 }
 
 impl Report {
     pub fn is_success(&self) -> bool {
-        self.found.is_equal() && self.found.n_sources > 0
+        self.found.is_equal() && self.found.n_sources > 0 && self.proof.is_proven()
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { n_snapshot_rows, snapshot, written, duration, n_probes, faults, found } = self;
+        let Self { n_snapshot_rows, snapshot, written, duration, n_probes, faults, found, proof } = self;
         let snapshot_s = snapshot.as_secs_f64();
         let rate = *n_snapshot_rows as f64 / snapshot_s.max(0.001);
         writeln!(f, "\nmoved     snapshot: {n_snapshot_rows} rows in {snapshot_s:.1} s ({rate:.0} rows/s)")?;
@@ -52,6 +54,8 @@ impl fmt::Display for Report {
         for sample in &found.samples {
             writeln!(f, "  {}", sample.replace('\n', "\n  "))?;
         }
+        let word = if proof.is_proven() { "proven" } else { "NOT PROVEN" };
+        writeln!(f, "{word:<9} from the binlogs: {proof}")?;
         writeln!(f, "lost: {}", found.n_lost())?;
         write!(f, "doubled: {}", found.n_doubled)
     }
@@ -70,6 +74,7 @@ mod tests {
             n_probes: 0,
             faults: Faults::default(),
             found,
+            proof: Verdict { n_fenced: 1, ..Verdict::default() },
         }
     }
 
@@ -85,6 +90,8 @@ mod tests {
         ] {
             assert!(!report(different).is_success());
         }
+        let unproven = Report { proof: Verdict::default(), ..report(equal.clone()) };
+        assert!(!unproven.is_success());
         let text = report(equal).to_string();
         assert!(text.ends_with("lost: 0\ndoubled: 0"), "{text}");
     }
