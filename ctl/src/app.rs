@@ -91,10 +91,24 @@ pub(crate) enum Command {
     Binlog(Binlog),
     /// Encrypts plaintext to ciphertext
     Encrypt { plaintext: String },
+    /// `evict`/`cancel-evict` the leader
+    #[command(subcommand)]
+    OperateLeader(OperateLeader),
     /// Makes another master the leader and prints how long writes stood still
     TransferLeader { name: String },
     #[command(external_subcommand)]
     Other(Vec<String>),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum OperateLeader {
+    /// A master gives up leading and does not stand for election until `cancel-evict`
+    Evict {
+        /// which master; the one that is asked when it is left out
+        name: Option<String>,
+    },
+    /// It may lead again
+    CancelEvict { name: Option<String> },
 }
 
 #[derive(Debug, Args)]

@@ -6,6 +6,7 @@ mod config;
 mod encrypt;
 mod list_member;
 mod offline_member;
+mod operate_leader;
 mod operate_source;
 mod operate_task;
 mod query_status;
@@ -42,7 +43,7 @@ impl Answer {
 }
 
 /// DM's commands that this version does not have, and in whose place nothing else is done.
-const NOT_BUILT: [&str; 20] = [
+const NOT_BUILT: [&str; 19] = [
     "update-task",
     "transfer-source",
     "start-relay",
@@ -50,7 +51,6 @@ const NOT_BUILT: [&str; 20] = [
     "pause-relay",
     "resume-relay",
     "purge-relay",
-    "operate-leader",
     "shard-ddl-lock",
     "show-ddl-locks",
     "unlock-ddl-lock",
@@ -83,6 +83,7 @@ pub(crate) async fn run(globals: &Globals, command: Command) -> Result<Answer> {
         Command::Config(command) => config::run(globals, command).await,
         Command::Binlog(command) => binlog::run(globals, command).await,
         Command::Encrypt { plaintext } => encrypt::run(globals, plaintext).await,
+        Command::OperateLeader(command) => operate_leader::run(globals, command).await,
         Command::TransferLeader { name } => transfer_leader::run(globals, name).await,
         Command::Other(words) => refuse(&words),
     }

@@ -112,7 +112,6 @@ async fn unbuilt_commands_say_so(bench: &Bench) -> Result<()> {
         &["transfer-source", "a", "b"][..],
         &["start-relay", "-s", "a", "w"],
         &["purge-relay", "-s", "a", "-f", "mysql-bin.000002"],
-        &["operate-leader", "evict"],
         &["shard-ddl-lock"],
         &["binlog-schema", "list", "t", "d", "t"],
         &["validation", "status", "t"],

@@ -7,7 +7,6 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use dm_proto::pb::{LeaderOp, OperateLeaderRequest, master_client::MasterClient};
 use dm_tests::{ServerKind, cluster::Options, wait};
 
 use super::{
@@ -213,16 +212,11 @@ async fn no_majority(bench: &mut Bench) -> Result<()> {
     Ok(())
 }
 
-async fn operate(bench: &Bench, name: &str, op: LeaderOp) -> Result<()> {
-    let mut master = MasterClient::connect(format!("http://{}", bench.cluster.master_addr(name)?)).await?;
-    let answer = master.operate_leader(OperateLeaderRequest { op: op.into(), name: String::new() }).await?.into_inner();
-    ensure!(answer.result, "{}", answer.msg);
-    Ok(())
-}
-
 async fn evict(bench: &mut Bench) -> Result<()> {
     let evicted = bench.cluster.wait_leader(SOON).await?;
-    operate(bench, &evicted, LeaderOp::EvictLeaderOp).await?;
+    // without a name it is the master that is asked
+    let asked = bench.dmctl().at(bench.cluster.master_addr(&evicted)?);
+    asked.ok(&["operate-leader", "evict"]).await?;
     let next = wait_leader_of(bench, &evicted).await?;
     refused(&bench.dmctl().json(&["transfer-leader", &evicted]).await?, 60314)?;
     // the order outlives the process of whoever it was given to, and that of the leader
@@ -236,7 +230,7 @@ async fn evict(bench: &mut Bench) -> Result<()> {
     })
     .await?;
     bench.cluster.join_master(&next)?;
-    operate(bench, &evicted, LeaderOp::CancelEvictLeaderOp).await?;
+    bench.dmctl().ok(&["operate-leader", "cancel-evict", &evicted]).await?;
     wait::until("the leadership to be given back", SOON, || async {
         let answer = bench.dmctl().json(&["transfer-leader", &evicted]).await?;
         Ok((answer["newLeader"] == evicted.as_str()).then_some(()))
