@@ -184,6 +184,8 @@ async fn fill(opts: Opts) -> Result<()> {
 /// Writes until told to stop.
 struct Load {
     stop: Arc<AtomicBool>,
+    /// Structures change from now on.
+    alters: Arc<AtomicBool>,
     n_done: Arc<AtomicU64>,
     task: JoinHandle<Result<()>>,
 }
@@ -191,14 +193,21 @@ struct Load {
 impl Load {
     fn start(opts: Opts) -> Self {
         let (stop, n_done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let (told, counted) = (Arc::clone(&stop), Arc::clone(&n_done));
+        let alters = Arc::new(AtomicBool::new(false));
+        let (told, counted, may_alter) = (Arc::clone(&stop), Arc::clone(&n_done), Arc::clone(&alters));
         let task = tokio::spawn(async move {
             let mut conn = Conn::new(opts).await?;
-            let mut n = 1_080_u64;
+            let (mut n, mut n_alters) = (1_000_u64, 0_u64);
             while !told.load(Ordering::Relaxed) {
                 n += 1;
                 for sql in transaction(n) {
                     conn.query_drop(&sql).await.with_context(|| sql.clone())?;
+                }
+                if may_alter.load(Ordering::Relaxed) {
+                    n_alters += 1;
+                    for sql in ddl(n_alters) {
+                        conn.query_drop(sql).await.context(sql)?;
+                    }
                 }
                 counted.fetch_add(1, Ordering::Relaxed);
                 // two cores are shared with both servers and the worker
@@ -207,7 +216,7 @@ impl Load {
             conn.disconnect().await?;
             Ok(())
         });
-        Self { stop, n_done, task }
+        Self { stop, alters, n_done, task }
     }
 
     async fn more(&self, n: u64) -> Result<()> {
@@ -242,15 +251,16 @@ fn transaction(n: u64) -> Vec<String> {
         _ => format!("UPDATE app.bag SET b = '{n}' WHERE a = {} LIMIT 1", k % 7),
     });
     sql.push("COMMIT".to_owned());
-    match n % 120 {
-        60 => sql.push("ALTER TABLE app.pair ADD COLUMN c INT DEFAULT 5".to_owned()),
-        0 => sql.push("ALTER TABLE app.pair DROP COLUMN c".to_owned()),
-        _ => {}
-    }
-    if n % 200 == 0 {
-        sql.push("TRUNCATE TABLE app.log".to_owned());
-    }
     sql
+}
+
+fn ddl(n: u64) -> Vec<&'static str> {
+    match n % 60 {
+        20 => vec!["ALTER TABLE app.pair ADD COLUMN c INT DEFAULT 5"],
+        40 => vec!["TRUNCATE TABLE app.log"],
+        50 => vec!["ALTER TABLE app.pair DROP COLUMN c"],
+        _ => Vec::new(),
+    }
 }
 
 async fn an_interrupted_copy_and_killed_owners_are_proven(source: ServerKind, target: ServerKind) -> Result<()> {
@@ -269,6 +279,7 @@ async fn an_interrupted_copy_and_killed_owners_are_proven(source: ServerKind, ta
     load.more(30).await?;
     let run = bench.run()?;
     run.synced(&bench.source).await?;
+    load.alters.store(true, Ordering::Relaxed);
     load.more(150).await?;
     run.kill().await?;
     let run = bench.run()?;
@@ -280,6 +291,7 @@ async fn an_interrupted_copy_and_killed_owners_are_proven(source: ServerKind, ta
     println!("{source:?} to {target:?}: {verdict}\n{verdict:#?}");
     ensure!(verdict.is_proven(), "{verdict}");
     ensure!(verdict.n_units > 300 && verdict.n_changes > 1000, "too little was seen: {verdict:#?}");
+    ensure!(verdict.n_ddls >= 6, "DDLs were seen: {verdict:#?}");
     ensure!(verdict.n_takeovers >= 3 && verdict.n_chunks > 5, "owners and chunks were seen: {verdict:#?}");
     ensure!(verdict.n_confirmed > 19_000, "copied rows are confirmed: {verdict:#?}");
     Ok(())
