@@ -6,7 +6,7 @@ export DM_CACHE := $(CACHE)
 export CARGO_TARGET_DIR ?= $(CACHE)/target
 BIN := $(CARGO_TARGET_DIR)/debug
 
-.PHONY: demo test verify fix bench setup build
+.PHONY: demo test verify fix bench fuzz setup build
 
 setup:
 	@.ci/setup
@@ -33,6 +33,10 @@ verify: setup
 fix:
 	cargo fmt --all
 	cargo clippy --locked --workspace --all-targets --fix --allow-dirty --allow-staged
+
+# Coverage-guided fuzzing of what reads foreign bytes, FUZZ_SECONDS (60) for each target.
+fuzz: setup
+	@sh worker/binlog/fuzz/run.sh
 
 # Ratios measured side by side in one run; see docs/operations/bench.md. The worker is built as for production, in a folder of
 # its own, for which RocksDB is not needed.
