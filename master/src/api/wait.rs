@@ -193,7 +193,7 @@ mod tests {
         let mut status = pb::SubTaskStatus::default();
         status.set_stage(stage);
         let report = SubtaskReport { status: Some(status), wanted_revision: ASKED.0, ..SubtaskReport::default() };
-        Reported { session: SessionId(3), epoch: Epoch(10), report }
+        Reported { session: SessionId(3), epoch: Epoch(10), at: tokio::time::Instant::now(), report }
     }
 
     /// A lost owner leaves no owner behind, and so does one that let go. Only the second is a stop.
