@@ -16,10 +16,7 @@ use std::{
     task::Poll,
 };
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use nix::sys::signal::{Signal, raise};
 
 use super::Mutant;
 
@@ -134,7 +131,8 @@ fn strike(armed: &Armed, trap: &Trap) {
         Action::Kill => Signal::SIGKILL,
         Action::Stop => Signal::SIGSTOP,
     };
-    if let Err(error) = kill(Pid::this(), signal) {
+    // To this very thread: sent to the process, another thread may take it while this one runs on, past the point.
+    if let Err(error) = raise(signal) {
         eprintln!("cannot strike: {error}");
     }
     while trap.action == Action::Kill {
