@@ -1,45 +1,18 @@
 //! Whatever the bytes are, decoding ends with a value or an error: no panic, no endless loop, no huge allocation.
 
+#[path = "../fuzz/src/exhaust.rs"]
+mod exhaust;
+
 use std::path::PathBuf;
 
-use dm_binlog::{Body, Decoder, EventType, Header, Limits, Tables, json};
+use dm_binlog::{Decoder, EventType, Header, Limits, Tables, json};
 use dm_model::Flavor;
 use proptest::prelude::*;
 
 const LIMITS: Limits = Limits { event_bytes: 16 << 20, unpacked_bytes: 16 << 20 };
 
-/// Reads everything an event offers.
 fn exhaust(decoder: &mut Decoder, tables: &mut Tables, raw: &[u8]) {
-    let Ok(event) = decoder.decode(raw) else { return };
-    let header = event.header;
-    visit(tables, &event.body);
-    if let Body::TransactionPayload(payload) = &event.body
-        && let Ok(mut inner) = payload.events(LIMITS)
-    {
-        while let Ok(Some(raw)) = inner.next_raw() {
-            let Ok(event) = decoder.decode_inner(raw, &header) else { return };
-            visit(tables, &event.body);
-        }
-    }
-}
-
-fn visit(tables: &mut Tables, body: &Body<'_>) {
-    match body {
-        Body::TableMap(map) => drop(tables.learn(map)),
-        Body::Rows(rows) => {
-            let Ok(table) = tables.get(rows.table_id) else { return };
-            let Ok(mut reader) = rows.reader(&table.plan) else { return };
-            let (mut before, mut after) = (Vec::new(), Vec::new());
-            while let Ok(true) = reader.next(&mut before, &mut after) {
-                for value in before.iter().chain(&after) {
-                    if let dm_binlog::Value::Json(document) = value {
-                        drop(json::to_text(document));
-                    }
-                }
-            }
-        }
-        _ => {}
-    }
+    exhaust::exhaust(decoder, tables, raw, LIMITS);
 }
 
 /// Events of the recordings, without checksums, so that changed bytes get past the frame.

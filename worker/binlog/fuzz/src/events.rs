@@ -1,8 +1,12 @@
 //! A stream of events: each a type, flags, the length of its body in two bytes, and the body. The frame around them is made
 //! here, so that changed bytes get past it. The first byte of all chooses the flavor.
 
-use dm_binlog::{Body, Decoder, EventType, Header, Limits, Tables, json};
-use dm_model::{Flavor, error::Coded};
+#[path = "exhaust.rs"]
+mod exhaust;
+
+use dm_binlog::{Decoder, EventType, Header, Limits, Tables};
+use dm_model::Flavor;
+use exhaust::exhaust;
 
 const LIMITS: Limits = Limits { event_bytes: 1 << 20, unpacked_bytes: 1 << 20 };
 
@@ -27,45 +31,6 @@ pub fn run(bytes: &[u8]) {
         };
         event.extend(header.to_bytes());
         event.extend(body);
-        one(&mut decoder, &mut tables, &event);
-    }
-}
-
-fn one(decoder: &mut Decoder, tables: &mut Tables, raw: &[u8]) {
-    let event = match decoder.decode(raw) {
-        Ok(event) => event,
-        Err(error) => {
-            let _code = error.code();
-            return;
-        }
-    };
-    let header = event.header;
-    visit(tables, &event.body);
-    if let Body::TransactionPayload(payload) = &event.body
-        && let Ok(mut inner) = payload.events(LIMITS)
-    {
-        while let Ok(Some(raw)) = inner.next_raw() {
-            let Ok(event) = decoder.decode_inner(raw, &header) else { return };
-            visit(tables, &event.body);
-        }
-    }
-}
-
-fn visit(tables: &mut Tables, body: &Body<'_>) {
-    match body {
-        Body::TableMap(map) => drop(tables.learn(map)),
-        Body::Rows(rows) => {
-            let Ok(table) = tables.get(rows.table_id) else { return };
-            let Ok(mut reader) = rows.reader(&table.plan) else { return };
-            let (mut before, mut after) = (Vec::new(), Vec::new());
-            while let Ok(true) = reader.next(&mut before, &mut after) {
-                for value in before.iter().chain(&after) {
-                    if let dm_binlog::Value::Json(document) = value {
-                        drop(json::to_text(document));
-                    }
-                }
-            }
-        }
-        _ => {}
+        exhaust(&mut decoder, &mut tables, &event, LIMITS);
     }
 }
